@@ -1,0 +1,99 @@
+/*
+ * plan.h: a graph compiled for a backend and a precision, ready to run many times.
+ *
+ * Everything that takes thought happens in sftn_plan_new: kernels and their layouts, reorders,
+ * fusion, and one arena for all activations.  sftn_plan_run allocates nothing.
+ */
+#ifndef SFTN_PLAN_H
+#define SFTN_PLAN_H
+
+#include "sftn/graph.h"
+#include "sftn/params.h"
+
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum sftn_precision { SFTN_FLOAT32, SFTN_BFLOAT16 } sftn_precision;
+
+/* How a batch is stored where the plan wants it (sftn_plan_input). */
+typedef enum sftn_dtype { SFTN_F32, SFTN_BF16, SFTN_F64 } sftn_dtype;
+typedef enum sftn_layout {
+    SFTN_NCHW,   /* plain, as PyTorch's contiguous tensors */
+    SFTN_NHWC,   /* channels last */
+    SFTN_PACKED, /* a kernel's own; never an input's or output's */
+} sftn_layout;
+
+typedef struct sftn_plan sftn_plan;
+typedef struct sftn_backend sftn_backend;
+
+typedef struct sftn_plan_options {
+    const char *backend; /* "cpu" (default for NULL) or "ref": double precision, slow, the oracle */
+    sftn_precision precision; /* ignored by ref */
+    bool no_fusion;           /* keep every node a step of its own */
+    bool profile;             /* time each step */
+} sftn_plan_options;
+
+/* "cpu", "ref", ... ; NULL past the end. */
+SFTN_API const char *sftn_backend_list(int i);
+
+/*
+ * Compile g.  The graph is copied as far as needed and may be freed; params must outlive the
+ * plan.  *plan is owned by the caller.  UNSUPPORTED names the op a backend has no kernel for.
+ */
+SFTN_API sftn_status sftn_plan_new(const sftn_graph *g, const sftn_plan_options *options,
+                                   sftn_plan **plan, sftn_error *err);
+SFTN_API void sftn_plan_free(sftn_plan *plan);
+
+/* Recompute what depends on frozen parameters only; needed after those changed. */
+SFTN_API void sftn_plan_refresh(sftn_plan *plan);
+
+/* One run: forward, and backward where the graph holds gradients. */
+SFTN_API void sftn_plan_run(sftn_plan *plan);
+
+/*
+ * Where an input lives, so that a loader can write it in place: memory of count elements of dtype
+ * in layout, 64-byte aligned, owned by the plan, kept between runs.  NULL for an unknown (or
+ * pruned) name.
+ */
+typedef struct sftn_tensor {
+    void *data;
+    sftn_dtype dtype;
+    sftn_layout layout;
+    sftn_shape shape;
+} sftn_tensor;
+SFTN_API const sftn_tensor *sftn_plan_input(const sftn_plan *plan, const char *name);
+
+/* Copy an input in (plain [N,C,H,W] order, converted), or an output out.  ARGUMENT: no such name. */
+SFTN_API sftn_status sftn_plan_write(sftn_plan *plan, const char *name, const double *src,
+                                     sftn_error *err);
+SFTN_API sftn_status sftn_plan_write_float(sftn_plan *plan, const char *name, const float *src,
+                                           sftn_error *err);
+SFTN_API sftn_status sftn_plan_read(const sftn_plan *plan, const char *name, double *dst,
+                                    sftn_error *err);
+SFTN_API sftn_status sftn_plan_read_float(const sftn_plan *plan, const char *name, float *dst,
+                                          sftn_error *err);
+
+typedef struct sftn_plan_stats {
+    int steps;            /* executed in each run */
+    int frozen_steps;     /* executed by refresh only */
+    int64_t arena_bytes;  /* activations, gradients of activations, workspaces */
+    int64_t frozen_bytes; /* results of frozen steps */
+    int64_t total_value_bytes; /* what the arena would be without reuse */
+} sftn_plan_stats;
+SFTN_API sftn_plan_stats sftn_plan_get_stats(const sftn_plan *plan);
+
+/* Print the graph's nodes, or the plan's steps: kernel, shapes, layouts, bytes, and times where profiled. */
+SFTN_API void sftn_graph_dump(const sftn_graph *g, FILE *out);
+SFTN_API void sftn_plan_dump(const sftn_plan *plan, FILE *out);
+
+/* Threads used by kernels from now on; 0: all cores. */
+SFTN_API void sftn_set_threads(int n);
+SFTN_API int sftn_get_threads(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

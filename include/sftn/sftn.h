@@ -1,0 +1,14 @@
+/* sftn.h: everything. */
+#ifndef SFTN_SFTN_H
+#define SFTN_SFTN_H
+
+#include "sftn/data.h"
+#include "sftn/distill.h"
+#include "sftn/model.h"
+#include "sftn/nn.h"
+#include "sftn/plan.h"
+#include "sftn/teacher.h"
+#include "sftn/tensors.h"
+#include "sftn/train.h"
+
+#endif

@@ -1,0 +1,206 @@
+/*
+ * train.h: training, evaluation, similarity of two networks.
+ *
+ * A job says what is built for a batch (a teacher with its branches; a student beside a frozen
+ * teacher).  The trainer knows nothing else of it: it compiles the job's graph, feeds it, updates
+ * the job's parameters, and keeps the run's state so that it can stop anywhere and go on exactly.
+ */
+#ifndef SFTN_TRAIN_H
+#define SFTN_TRAIN_H
+
+#include "sftn/data.h"
+#include "sftn/distill.h"
+#include "sftn/teacher.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- what is trained ---- */
+
+enum { SFTN_MAX_STORES = 8 };
+
+/* What a job builds into a graph for one batch size. */
+typedef struct sftn_job_graph {
+    sftn_graph *g;
+    sftn_value image;  /* [n,C,H,W] */
+    sftn_value labels; /* [n,1,1,1] */
+    int classes;
+    sftn_terms terms;   /* out: the loss is the sum of weight * value */
+    sftn_value logits;  /* out: of the network being trained, for training accuracy */
+} sftn_job_graph;
+
+typedef struct sftn_job {
+    void *self;
+    void (*build)(void *self, sftn_job_graph *graph);
+    void (*free)(void *self);
+    sftn_params *params[SFTN_MAX_STORES]; /* trained; [0] is the network itself (owned by self) */
+    const char *params_name[SFTN_MAX_STORES]; /* "model", "branches", "method" */
+    int nparams;
+    const sftn_model *model; /* the network being trained */
+    int classes;
+    char description[1024]; /* JSON object: what the job is, with all its options */
+} sftn_job;
+
+SFTN_API void sftn_job_free(sftn_job *job);
+
+/*
+ * Teacher training.  scheme_options is scheme's options struct (copied).  init_from (may be NULL)
+ * is a checkpoint with the teacher's plain keys to start from (the cheap variant).
+ */
+typedef struct sftn_teach_options {
+    const sftn_teacher_scheme *scheme;
+    const void *scheme_options;
+    const sftn_model *teacher;
+    const sftn_model *student; /* NULL where the scheme needs none */
+    int classes, channels, image_size;
+    float smoothing;
+    const char *init_from;
+    uint64_t seed;
+} sftn_teach_options;
+SFTN_API sftn_status sftn_teach_job(const sftn_teach_options *options, sftn_job *job,
+                                    sftn_error *err);
+
+/* One method of a distillation with its weight. */
+typedef struct sftn_method_use {
+    const sftn_distiller *method;
+    const void *options;
+    double weight;
+} sftn_method_use;
+
+typedef struct sftn_distill_options {
+    const sftn_model *student;
+    const sftn_model *teacher;
+    const char *teacher_file; /* checkpoint with the teacher's plain keys */
+    sftn_method_use use[8];
+    int nuse;
+    double task_weight;
+    float smoothing;
+    int classes, channels, image_size;
+    const char *branch_file; /* start stages and head from a branch; NULL: at random */
+    int branch;              /* which branch, from 1 */
+    uint64_t seed;
+} sftn_distill_options;
+SFTN_API sftn_status sftn_distill_job(const sftn_distill_options *options, sftn_job *job,
+                                      sftn_error *err);
+
+/* ---- how it is trained ---- */
+
+typedef enum sftn_schedule_kind { SFTN_SCHEDULE_STEP, SFTN_SCHEDULE_COSINE } sftn_schedule_kind;
+
+typedef struct sftn_schedule {
+    sftn_schedule_kind kind;
+    double lr;               /* base learning rate */
+    int epochs;
+    int nmilestones;
+    double milestone[16];    /* in epochs from 0: lr *= gamma from the first step at or past it */
+    double gamma;
+    double warmup;           /* epochs of linear warm-up from lr / 100; 0: none */
+    double final_lr;         /* cosine: where it ends */
+} sftn_schedule;
+
+/* Learning rate at a position in epochs (epoch + batch / batches), position >= 0. */
+SFTN_API double sftn_schedule_lr(const sftn_schedule *s, double position);
+
+typedef struct sftn_train_options {
+    sftn_plan_options plan;
+    sftn_schedule schedule;
+    int64_t batch;
+    double momentum, weight_decay;
+    bool nesterov;
+    double clip;          /* gradient norm above which gradients are scaled down; 0: never */
+    double ema;           /* decay of the averaged weights; 0: none */
+    sftn_augment augment;
+    uint64_t seed;
+    int loader_threads;
+    const char *dir;      /* run directory: checkpoint, model, log; made if absent */
+    bool resume;          /* go on from dir's checkpoint */
+    double save_minutes;  /* also save in mid-epoch this often; 0: at epoch ends only */
+} sftn_train_options;
+
+/* One record of progress; sent after every step (epoch_done false) and every epoch. */
+typedef struct sftn_progress {
+    int64_t epoch, epochs, batch, batches, step;
+    double lr, images_per_s, elapsed_s, remaining_s, wait_share;
+    int nterms;
+    const char *term_name[SFTN_MAX_TERMS];
+    double term[SFTN_MAX_TERMS]; /* mean over the epoch so far, unweighted */
+    double loss;                 /* weighted total, likewise */
+    double train_top1;           /* percent, of the (augmented) training batches */
+    bool epoch_done;
+    double validation_top1, test_top1, test_top5, test_loss; /* percent; negative: not measured */
+    double ema_top1;                                         /* test, averaged weights; negative: none */
+} sftn_progress;
+
+typedef struct sftn_train_hooks {
+    void *ctx;
+    void (*progress)(void *ctx, const sftn_progress *p);
+    bool (*stop)(void *ctx); /* asked after every step; true: save and return INTERRUPTED */
+} sftn_train_hooks;
+
+typedef struct sftn_train_result {
+    double last_top1, last_top5;   /* test, after the last epoch: the reported figure */
+    double best_validation_top1;   /* negative where no validation split was held out */
+    int64_t best_epoch;
+    double best_test_top1;         /* test accuracy of the epoch that was best on validation */
+    double ema_top1;
+    double seconds;
+} sftn_train_result;
+
+/*
+ * Train job on data.  Writes to options->dir, atomically: checkpoint.safetensors (weights, momentum, averages,
+ * position, seed, options), model.safetensors (the network under its plain keys, after each epoch),
+ * best.safetensors (best on validation), log.jsonl (one line an epoch with every term).
+ * INTERRUPTED after a stop: everything is saved.  NUMERIC: a non-finite loss, or a term that is zero, constant or without gradient,
+ * by name; the last good checkpoint is kept.
+ */
+SFTN_API sftn_status sftn_train(sftn_job *job, const sftn_dataset *data,
+                                const sftn_train_options *options, const sftn_train_hooks *hooks,
+                                sftn_train_result *result, sftn_error *err);
+
+/* ---- networks in files ---- */
+
+/* A trained network: its model, its parameters, and what it was trained on. */
+typedef struct sftn_network {
+    sftn_model model;
+    sftn_params *params;
+    int classes, channels, image_size;
+    float mean[4], std[4];
+    char data[64];
+    char **class_names; /* [classes] or NULL */
+} sftn_network;
+
+SFTN_API sftn_status sftn_network_load(const char *path, sftn_network *net, sftn_error *err);
+SFTN_API void sftn_network_free(sftn_network *net);
+
+/* ---- measuring ---- */
+
+typedef struct sftn_scores {
+    int64_t n;
+    double top1, top5, loss; /* percent, percent, mean cross-entropy */
+} sftn_scores;
+SFTN_API sftn_status sftn_evaluate(const sftn_network *net, const sftn_dataset *data,
+                                   sftn_split split, const sftn_plan_options *plan,
+                                   sftn_scores *scores, sftn_error *err);
+
+/* How alike two networks answer on a split (temperature 1). */
+typedef struct sftn_similarity {
+    int64_t n;
+    double kl_teacher_student, kl_student_teacher; /* mean over images, nats */
+    double agreement;                              /* percent of equal top-1 answers */
+    double cka_pooled, cka_logits;                 /* linear CKA, 0..1 */
+} sftn_similarity;
+SFTN_API sftn_status sftn_compare(const sftn_network *teacher, const sftn_network *student,
+                                  const sftn_dataset *data, sftn_split split,
+                                  const sftn_plan_options *plan, sftn_similarity *similarity,
+                                  sftn_error *err);
+
+/* Class probabilities of one image, pixels [C,H,W] bytes; probability [classes]. */
+SFTN_API sftn_status sftn_predict(const sftn_network *net, const uint8_t *pixels,
+                                  const sftn_plan_options *plan, float *probability,
+                                  sftn_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,72 @@
+/* backend.c: the list of backends, and what all of them need of descriptors. */
+#include "backend/backend.h"
+
+#include <string.h>
+
+#define SFTN_BACKEND(name) extern const sftn_backend sftn_backend_##name;
+#include "backend/backends.def"
+#undef SFTN_BACKEND
+
+static const sftn_backend *const backend_table[] = {
+#define SFTN_BACKEND(name) &sftn_backend_##name,
+#include "backend/backends.def"
+#undef SFTN_BACKEND
+};
+
+const char *sftn_backend_list(int i)
+{
+    return i >= 0 && i < (int)SFTN_COUNT(backend_table) ? backend_table[i]->name : NULL;
+}
+
+const sftn_backend *sftn_backend_find(const char *name, sftn_error *err)
+{
+    const char *known[SFTN_COUNT(backend_table) + 1] = {NULL};
+    const char *nearest;
+
+    if (name == NULL)
+        return backend_table[0];
+    for (size_t i = 0; i < SFTN_COUNT(backend_table); i++) {
+        if (strcmp(backend_table[i]->name, name) == 0)
+            return backend_table[i];
+        known[i] = backend_table[i]->name;
+    }
+    nearest = sftn_nearest_name(name, known);
+    sftn_fail(err, SFTN_ERR_ARGUMENT, "unknown backend '%s'; did you mean '%s'?", name,
+              nearest != NULL ? nearest : known[0]);
+    return NULL;
+}
+
+size_t sftn_dtype_bytes(sftn_dtype dtype)
+{
+    switch (dtype) {
+    case SFTN_BF16:
+        return 2;
+    case SFTN_F32:
+        return 4;
+    default:
+        return 8;
+    }
+}
+
+sftn_layout sftn_layout_canonical(const sftn_shape *shape, sftn_layout layout)
+{
+    const bool same = shape->dim[SFTN_C] == 1 || shape->dim[SFTN_H] * shape->dim[SFTN_W] == 1;
+
+    return layout == SFTN_NHWC && same ? SFTN_NCHW : layout;
+}
+
+sftn_desc sftn_desc_of(const sftn_shape *shape, sftn_dtype dtype, sftn_layout layout)
+{
+    return (sftn_desc){
+        .shape = *shape,
+        .dtype = dtype,
+        .layout = sftn_layout_canonical(shape, layout),
+        .bytes = (size_t)sftn_shape_count(shape) * sftn_dtype_bytes(dtype),
+    };
+}
+
+bool sftn_desc_same(const sftn_desc *a, const sftn_desc *b)
+{
+    return a->dtype == b->dtype && a->layout == b->layout && a->packed == b->packed &&
+           sftn_shape_equal(&a->shape, &b->shape);
+}

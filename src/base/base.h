@@ -1,0 +1,88 @@
+/*
+ * base.h: internal helpers without tensors: checked memory, strings, counter-based random numbers.
+ */
+#ifndef SFTN_BASE_BASE_H
+#define SFTN_BASE_BASE_H
+
+#include "sftn/base.h"
+
+#define SFTN_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* ---- memory (memory.c) ---- */
+/* count * size zeroed bytes, NULL on overflow or when out of memory. */
+void *sftn_calloc(size_t count, size_t size);
+/* Array grown to hold at least `need` elements (capacity doubled); false, array intact, on failure. */
+bool sftn_grow(void *array_pointer, int *capacity, int need, size_t size);
+/* 64-byte aligned, zeroed; release with free(). */
+void *sftn_aligned(size_t bytes);
+char *sftn_strdup(const char *s);
+
+/*
+ * A bump allocator: many small objects, freed together.
+ */
+typedef struct sftn_pool {
+    struct sftn_pool_block *blocks;
+} sftn_pool;
+void *sftn_pool_alloc(sftn_pool *pool, size_t bytes); /* zeroed, 16-byte aligned; NULL: out of memory */
+char *sftn_pool_strdup(sftn_pool *pool, const char *s);
+void sftn_pool_free(sftn_pool *pool);
+
+/* ---- growing text (strbuf.c) ---- */
+typedef struct sftn_strbuf {
+    char *text; /* terminated; NULL while empty; owned */
+    size_t length, capacity;
+    bool failed; /* out of memory: text is incomplete */
+} sftn_strbuf;
+void sftn_strbuf_add(sftn_strbuf *b, const char *format, ...) SFTN_PRINTF(2, 3);
+void sftn_strbuf_free(sftn_strbuf *b);
+
+/* ---- random numbers (rng.c) ----
+ * Philox4x32-10 (Salmon et al., SC 2011): a bijection of a 128-bit counter under a 64-bit key, so any
+ * number of any stream can be computed directly.  Keys are (seed, purpose); counters (a, b).
+ */
+typedef enum sftn_purpose {
+    SFTN_RNG_INIT = 1,  /* a: hash of the parameter's name, b: element */
+    SFTN_RNG_SHUFFLE,   /* a: epoch, b: position */
+    SFTN_RNG_AUGMENT,   /* a: epoch, b: record */
+    SFTN_RNG_SPLIT,     /* held-out records */
+    SFTN_RNG_SHAPES,    /* procedural data */
+    SFTN_RNG_TEST,
+} sftn_purpose;
+
+typedef struct sftn_random4 {
+    uint32_t v[4];
+} sftn_random4;
+sftn_random4 sftn_philox(uint64_t seed, sftn_purpose purpose, uint64_t a, uint64_t b);
+
+/* A sequential stream over sftn_philox, for code that draws an unknown number. */
+typedef struct sftn_rng {
+    uint64_t seed, a, b;
+    sftn_purpose purpose;
+    sftn_random4 block;
+    int used;
+} sftn_rng;
+sftn_rng sftn_rng_new(uint64_t seed, sftn_purpose purpose, uint64_t a);
+uint32_t sftn_rng_u32(sftn_rng *r);
+double sftn_rng_uniform(sftn_rng *r);               /* [0,1) */
+double sftn_rng_normal(sftn_rng *r);                /* N(0,1), Box-Muller */
+uint32_t sftn_rng_below(sftn_rng *r, uint32_t n);   /* 0..n-1, unbiased */
+
+/* 64-bit FNV-1a of the bytes of s. */
+uint64_t sftn_hash_text(const char *s);
+uint64_t sftn_hash_bytes(const void *data, size_t bytes);
+
+/* ---- files (file.c) ---- */
+/* Make dir and its parents. */
+sftn_status sftn_make_dirs(const char *dir, sftn_error *err);
+/*
+ * Atomic replacement: write to path.tmp, flush to disk, rename.  write_fn writes into the stream and
+ * returns false on a stream error.  FILE names path and the system's reason.
+ */
+sftn_status sftn_replace_file(const char *path, bool (*write_fn)(void *ctx, void *stream), void *ctx,
+                              sftn_error *err);
+/* Whole file in memory (with a terminating zero past the end); *data owned by the caller. */
+sftn_status sftn_read_file(const char *path, void **data, size_t *bytes, sftn_error *err);
+
+double sftn_seconds(void); /* monotonic clock */
+
+#endif

@@ -18,10 +18,10 @@ extern "C" {
 
 #if defined(__GNUC__)
 #define SFTN_API __attribute__((visibility("default")))
-#define SFTN_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define SFTN_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
 #else
 #define SFTN_API
-#define SFTN_PRINTF(format, first)
+#define SFTN_PRINTF(fmt, first)
 #endif
 
 #define SFTN_VERSION "0.1.0"

@@ -36,6 +36,7 @@ typedef struct sftn_distiller {
     unsigned needs;
     double weight;      /* default factor of the loss in the student's total */
     double task_weight; /* default factor of the student's cross-entropy */
+    double weight_beside; /* default factor beside other methods (kd: 1); 0: the same as weight */
     /* Append the loss, a scalar, unweighted. */
     sftn_value (*loss)(const sftn_distill_args *args);
 } sftn_distiller;

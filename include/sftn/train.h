@@ -71,7 +71,8 @@ typedef struct sftn_method_use {
 typedef struct sftn_distill_options {
     const sftn_model *student;
     const sftn_model *teacher;
-    const char *teacher_file; /* checkpoint with the teacher's plain keys */
+    const char *teacher_file; /* checkpoint with the teacher's plain keys; NULL: a teacher at random,
+                                 for timing and looking at plans */
     sftn_method_use use[8];
     int nuse;
     double task_weight;
@@ -157,6 +158,25 @@ typedef struct sftn_train_result {
 SFTN_API sftn_status sftn_train(sftn_job *job, const sftn_dataset *data,
                                 const sftn_train_options *options, const sftn_train_hooks *hooks,
                                 sftn_train_result *result, sftn_error *err);
+
+/* ---- one step at a time ---- */
+
+/*
+ * A job compiled for batches of one size, with its optimizer: what sftn_train does between taking
+ * a batch and reporting it.  The plan's inputs are called "image" and "labels"; its outputs "loss"
+ * and "logits".  Uses plan, momentum, weight_decay, nesterov and clip of options.
+ */
+typedef struct sftn_stepper sftn_stepper;
+
+/* image: [batch,C,H,W].  job must outlive the stepper. */
+SFTN_API sftn_status sftn_stepper_new(sftn_job *job, const sftn_train_options *options,
+                                      sftn_shape image, sftn_stepper **s, sftn_error *err);
+SFTN_API void sftn_stepper_free(sftn_stepper *s);
+/* The graph (kept for dumps) and the plan, owned by s. */
+SFTN_API const sftn_graph *sftn_stepper_graph(const sftn_stepper *s);
+SFTN_API sftn_plan *sftn_stepper_plan(sftn_stepper *s);
+/* Forward, backward, update of all the job's parameters at learning rate lr.  Allocates nothing. */
+SFTN_API void sftn_stepper_run(sftn_stepper *s, double lr);
 
 /* ---- networks in files ---- */
 

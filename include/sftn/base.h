@@ -48,7 +48,10 @@ typedef struct sftn_error {
 SFTN_API sftn_status sftn_fail(sftn_error *err, sftn_status status, const char *format, ...)
     SFTN_PRINTF(3, 4);
 
-/* The same with `prefix: ` put before a text already in err. */
+/*
+ * Put `prefix: ` before a text already in err and return err's status (ARGUMENT where err is NULL:
+ * keep the status yourself where it matters).
+ */
 SFTN_API sftn_status sftn_fail_in(sftn_error *err, const char *format, ...) SFTN_PRINTF(2, 3);
 
 /* Short English name of a status ("file error"); never NULL. */
@@ -60,8 +63,8 @@ SFTN_API const char *sftn_version(void);
 /*
  * Option tables.  One table gives parsing, defaults, ranges, help, JSON, and the record in the
  * report.  A table ends with SFTN_OPTION_END.  Positional initializers name, kind, offset,
- * default, minimum, maximum, help suffice for numbers; `choices` ("a|b|c") and `text` (a string's
- * default) come after.
+ * default, minimum, maximum, help suffice for numbers (minimum == maximum: no limit); `choices`
+ * ("a|b|c") and `text` (a string's default) come after.
  */
 typedef enum sftn_option_kind {
     SFTN_OPT_END = 0,

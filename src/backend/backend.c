@@ -70,3 +70,22 @@ bool sftn_desc_same(const sftn_desc *a, const sftn_desc *b)
     return a->dtype == b->dtype && a->layout == b->layout && a->packed == b->packed &&
            sftn_shape_equal(&a->shape, &b->shape);
 }
+
+void sftn_element_set(void *data, sftn_dtype dtype, int64_t i, double x)
+{
+    if (dtype == SFTN_F64)
+        ((double *)data)[i] = x;
+    else if (dtype == SFTN_F32)
+        ((float *)data)[i] = (float)x;
+    else
+        ((uint16_t *)data)[i] = sftn_bf16_from_float((float)x);
+}
+
+double sftn_element_get(const void *data, sftn_dtype dtype, int64_t i)
+{
+    if (dtype == SFTN_F64)
+        return ((const double *)data)[i];
+    if (dtype == SFTN_F32)
+        return (double)((const float *)data)[i];
+    return (double)sftn_bf16_to_float(((const uint16_t *)data)[i]);
+}

@@ -69,4 +69,8 @@ sftn_layout sftn_layout_canonical(const sftn_shape *shape, sftn_layout layout);
 sftn_desc sftn_desc_of(const sftn_shape *shape, sftn_dtype dtype, sftn_layout layout);
 bool sftn_desc_same(const sftn_desc *a, const sftn_desc *b);
 
+/* Element i of an array of dtype, in the order of memory. */
+void sftn_element_set(void *data, sftn_dtype dtype, int64_t i, double x);
+double sftn_element_get(const void *data, sftn_dtype dtype, int64_t i);
+
 #endif

@@ -85,4 +85,27 @@ sftn_status sftn_read_file(const char *path, void **data, size_t *bytes, sftn_er
 
 double sftn_seconds(void); /* monotonic clock */
 
+/* ---- bfloat16: the upper half of a float32 ---- */
+static inline float sftn_bf16_to_float(uint16_t x)
+{
+    const union {
+        uint32_t u;
+        float f;
+    } bits = {.u = (uint32_t)x << 16};
+
+    return bits.f;
+}
+
+/* Rounded to nearest, ties to even; NaN stays NaN. */
+static inline uint16_t sftn_bf16_from_float(float x)
+{
+    const union {
+        float f;
+        uint32_t u;
+    } bits = {.f = x};
+    const uint32_t rounded = bits.u + 0x7FFFu + (bits.u >> 16 & 1u);
+
+    return (uint16_t)((x != x ? bits.u | 0x400000u : rounded) >> 16);
+}
+
 #endif

@@ -1,0 +1,231 @@
+/* execute.c: the life of a plan: made, refreshed, run, read, freed. */
+#include "plan/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static sftn_graph *next_pass(sftn_graph *g, sftn_graph *passed)
+{
+    sftn_graph_free(g);
+    return passed;
+}
+
+/* The graph as the backend is to see it; NULL: out of memory, or an error recorded in a pass. */
+static sftn_graph *run_passes(const sftn_graph *source, const sftn_plan *plan)
+{
+    const sftn_pass_context ctx = {
+        .backend = plan->backend,
+        .same_width = plan->backend->dtype(plan->backend_state, true) ==
+                      plan->backend->dtype(plan->backend_state, false),
+    };
+    sftn_graph *g = sftn_graph_prune(source);
+
+    if (g != NULL)
+        g = next_pass(g, sftn_plan_lower(g, &ctx));
+    if (g != NULL)
+        g = next_pass(g, sftn_plan_simplify(g, &ctx));
+    if (g != NULL && plan->backend->fuses && !plan->options.no_fusion)
+        g = next_pass(g, sftn_plan_fuse(g));
+    if (g != NULL)
+        g = next_pass(g, sftn_graph_prune(g));
+    return g;
+}
+
+static void fill_constants(sftn_plan *plan)
+{
+    for (int i = 0; i < plan->nbuffers; i++) {
+        const sftn_buffer *b = &plan->buffer[i];
+        const int64_t count = sftn_shape_count(&b->desc.shape);
+
+        for (int64_t k = 0; b->constant != NULL && k < count; k++)
+            sftn_element_set(b->data, b->desc.dtype, k, (double)b->constant->constant);
+    }
+}
+
+static sftn_status build(sftn_plan *plan, const sftn_graph *g, sftn_error *err)
+{
+    sftn_status status = SFTN_OK;
+
+    if (plan->backend->open != NULL)
+        status = plan->backend->open(plan->options.precision, &plan->backend_state, err);
+    if (status != SFTN_OK)
+        return status;
+    plan->graph = run_passes(g, plan);
+    if (plan->graph == NULL)
+        return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory while rewriting a graph");
+    status = sftn_graph_status(plan->graph, err);
+    if (status == SFTN_OK)
+        status = sftn_plan_compile(plan, err);
+    if (status == SFTN_OK)
+        status = sftn_plan_assign_memory(plan, err);
+    if (status == SFTN_OK)
+        fill_constants(plan);
+    return status;
+}
+
+sftn_status sftn_plan_new(const sftn_graph *g, const sftn_plan_options *options, sftn_plan **plan,
+                          sftn_error *err)
+{
+    sftn_error local = {.status = SFTN_OK};
+    sftn_status status = sftn_graph_status(g, err);
+    sftn_plan *p;
+
+    *plan = NULL;
+    if (status != SFTN_OK)
+        return status;
+    p = sftn_calloc(1, sizeof *p);
+    if (p == NULL)
+        return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory for a plan");
+    if (options != NULL)
+        p->options = *options;
+    p->backend = sftn_backend_find(p->options.backend, err);
+    status = p->backend == NULL ? SFTN_ERR_ARGUMENT : build(p, g, &local);
+    if (status != SFTN_OK) {
+        if (local.status != SFTN_OK)
+            sftn_fail(err, status, "%s", local.text);
+        sftn_plan_free(p);
+        return status;
+    }
+    *plan = p;
+    return SFTN_OK;
+}
+
+static void free_steps(sftn_step_list *list)
+{
+    for (int i = 0; i < list->n; i++)
+        if (list->step[i].kernel.destroy != NULL)
+            list->step[i].kernel.destroy(list->step[i].kernel.state);
+    free(list->step);
+}
+
+void sftn_plan_free(sftn_plan *plan)
+{
+    if (plan == NULL)
+        return;
+    free_steps(&plan->steps);
+    free_steps(&plan->frozen);
+    if (plan->backend != NULL && plan->backend->close != NULL)
+        plan->backend->close(plan->backend_state);
+    sftn_graph_free(plan->graph);
+    sftn_pool_free(&plan->pool);
+    free(plan->buffer);
+    free(plan->input);
+    free(plan->output);
+    free(plan->arena);
+    free(plan->frozen_memory);
+    free(plan->input_memory);
+    free(plan);
+}
+
+static void run_steps(sftn_step_list *list, bool profile)
+{
+    for (int i = 0; i < list->n; i++) {
+        sftn_plan_step *s = &list->step[i];
+        const double start = profile ? sftn_seconds() : 0.0;
+
+        s->kernel.run(s->kernel.state, s->in_data, s->out_data, s->workspace_data);
+        if (profile)
+            s->seconds += sftn_seconds() - start;
+    }
+}
+
+void sftn_plan_refresh(sftn_plan *plan)
+{
+    run_steps(&plan->frozen, false);
+    plan->fresh = true;
+}
+
+void sftn_plan_run(sftn_plan *plan)
+{
+    if (!plan->fresh)
+        sftn_plan_refresh(plan);
+    run_steps(&plan->steps, plan->options.profile);
+    plan->runs++;
+}
+
+static const sftn_plan_port *find_port(const sftn_plan_port *port, int n, const char *name)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(port[i].name, name) == 0)
+            return &port[i];
+    return NULL;
+}
+
+const sftn_tensor *sftn_plan_input(const sftn_plan *plan, const char *name)
+{
+    const sftn_plan_port *port = find_port(plan->input, plan->ninputs, name);
+
+    return port != NULL ? &port->tensor : NULL;
+}
+
+/* The address of element (n,c,h,w) of a tensor, in elements; i counts in [N,C,H,W] order. */
+static int64_t position(const sftn_tensor *t, int64_t i)
+{
+    const int64_t hw = t->shape.dim[SFTN_H] * t->shape.dim[SFTN_W], c = t->shape.dim[SFTN_C];
+    const int64_t pixel = i % hw, channel = i / hw % c, image = i / hw / c;
+
+    return t->layout == SFTN_NHWC ? (image * hw + pixel) * c + channel : i;
+}
+
+static const sftn_plan_port *port_or_error(const sftn_plan_port *port, int n, const char *what,
+                                           const char *name, sftn_error *err)
+{
+    const sftn_plan_port *found = find_port(port, n, name);
+
+    if (found == NULL)
+        sftn_fail(err, SFTN_ERR_ARGUMENT, "the plan has no %s called '%s'", what, name);
+    return found;
+}
+
+sftn_status sftn_plan_write(sftn_plan *plan, const char *name, const double *src, sftn_error *err)
+{
+    const sftn_plan_port *p = port_or_error(plan->input, plan->ninputs, "input", name, err);
+    const int64_t count = p != NULL ? sftn_shape_count(&p->tensor.shape) : 0;
+
+    for (int64_t i = 0; i < count; i++)
+        sftn_element_set(p->tensor.data, p->tensor.dtype, position(&p->tensor, i), src[i]);
+    return p != NULL ? SFTN_OK : SFTN_ERR_ARGUMENT;
+}
+
+sftn_status sftn_plan_write_float(sftn_plan *plan, const char *name, const float *src,
+                                  sftn_error *err)
+{
+    const sftn_plan_port *p = port_or_error(plan->input, plan->ninputs, "input", name, err);
+    const int64_t count = p != NULL ? sftn_shape_count(&p->tensor.shape) : 0;
+
+    for (int64_t i = 0; i < count; i++)
+        sftn_element_set(p->tensor.data, p->tensor.dtype, position(&p->tensor, i), (double)src[i]);
+    return p != NULL ? SFTN_OK : SFTN_ERR_ARGUMENT;
+}
+
+sftn_status sftn_plan_read(const sftn_plan *plan, const char *name, double *dst, sftn_error *err)
+{
+    const sftn_plan_port *p = port_or_error(plan->output, plan->noutputs, "output", name, err);
+    const int64_t count = p != NULL ? sftn_shape_count(&p->tensor.shape) : 0;
+
+    for (int64_t i = 0; i < count; i++)
+        dst[i] = sftn_element_get(p->tensor.data, p->tensor.dtype, position(&p->tensor, i));
+    return p != NULL ? SFTN_OK : SFTN_ERR_ARGUMENT;
+}
+
+sftn_status sftn_plan_read_float(const sftn_plan *plan, const char *name, float *dst,
+                                 sftn_error *err)
+{
+    const sftn_plan_port *p = port_or_error(plan->output, plan->noutputs, "output", name, err);
+    const int64_t count = p != NULL ? sftn_shape_count(&p->tensor.shape) : 0;
+
+    for (int64_t i = 0; i < count; i++)
+        dst[i] = (float)sftn_element_get(p->tensor.data, p->tensor.dtype, position(&p->tensor, i));
+    return p != NULL ? SFTN_OK : SFTN_ERR_ARGUMENT;
+}
+
+sftn_plan_stats sftn_plan_get_stats(const sftn_plan *plan)
+{
+    return (sftn_plan_stats){
+        .steps = plan->steps.n,
+        .frozen_steps = plan->frozen.n,
+        .arena_bytes = (int64_t)plan->arena_bytes,
+        .frozen_bytes = (int64_t)plan->frozen_bytes,
+        .total_value_bytes = (int64_t)plan->value_bytes,
+    };
+}

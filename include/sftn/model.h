@@ -28,14 +28,14 @@ typedef struct sftn_taps {
 } sftn_taps;
 
 typedef struct sftn_model {
-    const char *name;    /* "resnet20" */
-    const char *summary; /* "CIFAR residual network, depth 20" */
+    char name[32];     /* "resnet20" */
+    char summary[128]; /* "CIFAR residual network, depth 20" */
     int nstages;
     int channels[SFTN_MAX_STAGES + 1]; /* of the stem and of each stage's feature */
     int divisor[SFTN_MAX_STAGES + 1];  /* image size over feature size, likewise */
     bool preactivated;                 /* a stage begins with its own BN-ReLU and takes signed input */
     const struct sftn_family *family;
-    int depth, width; /* family-defined */
+    int depth, width; /* family-defined: layers; widening factor */
 } sftn_model;
 
 /*
@@ -49,13 +49,17 @@ SFTN_API bool sftn_model_list(int i, sftn_model *model);
 /*
  * Append the network to s->g.  image: [N,C,H,W].  classes >= 2.
  * from_stage 0 builds all of it from the image; i >= 1 enters after stage i: x is then that
- * stage's feature, and stem and stages 1..i are not built (their taps are SFTN_NONE).
+ * stage's feature, and stem and stages 1..i are not built (their taps are SFTN_NONE).  i = nstages
+ * builds the head alone.
  */
 SFTN_API sftn_taps sftn_model_build(const sftn_model *model, const sftn_scope *s, sftn_value x,
                                     int classes, int from_stage);
 
 /* Shape of the feature after stage i (0: stem) for an image shape. */
 SFTN_API sftn_shape sftn_model_feature_shape(const sftn_model *model, sftn_shape image, int stage);
+
+/* The same taps without gradient, each through one sftn_detach. */
+SFTN_API sftn_taps sftn_taps_detach(sftn_graph *g, const sftn_taps *taps);
 
 #ifdef __cplusplus
 }

@@ -21,16 +21,27 @@ typedef struct sftn_scope {
     bool training;  /* batch statistics, running statistics updated */
     bool frozen;    /* parameters never change while the plan lives; implies not trained */
     char name[128]; /* prefix of parameter names, "" or "layer1.0" */
+    const char *label; /* put before names in dumps and errors ("teacher"); NULL: nothing */
 } sftn_scope;
 
-/* parent with ".name" appended (just "name" at the root); format as printf. */
+/*
+ * parent with ".name" appended (just "name" at the root); format as printf.  Nodes appended from
+ * now on carry the new scope's name in dumps.
+ */
 SFTN_API sftn_scope sftn_scope_in(const sftn_scope *parent, const char *format, ...)
     SFTN_PRINTF(2, 3);
+
+/*
+ * The leaf of parameter "scope.name", created from *spec (params.h) where it is new; *index (may be
+ * NULL) receives its entry.  SFTN_NONE after an error, which is recorded in the graph.
+ */
+SFTN_API sftn_value sftn_nn_param(const sftn_scope *s, const char *name, const sftn_param *spec,
+                                  int *index);
 
 /* Initialization of a weight; the zero value is PyTorch's default. */
 typedef enum sftn_weight_init {
     SFTN_WEIGHT_DEFAULT = 0,     /* U(+-1/sqrt(fan_in)): PyTorch's Conv2d and Linear */
-    SFTN_WEIGHT_KAIMING_FAN_OUT, /* N(0, 2 / (kh kw filters / groups)): resnets and wide resnets */
+    SFTN_WEIGHT_KAIMING_FAN_OUT, /* N(0, 2 / (kh kw filters)): resnets and wide resnets */
 } sftn_weight_init;
 
 typedef struct sftn_conv {
@@ -52,11 +63,18 @@ SFTN_API sftn_value sftn_nn_conv_transpose(const sftn_scope *s, const char *name
 /*
  * Batch normalization over N, H, W; eps 1e-5, momentum 0.1, affine.  Parameters name.weight,
  * .bias, .running_mean, .running_var, .num_batches_tracked.  Training: batch statistics (biased
- * variance), running statistics updated with the unbiased variance n / (n - 1).
+ * variance; n = N H W must exceed 1), running statistics updated with the unbiased variance
+ * n / (n - 1); where a name is used several times in a graph, the updates follow one another.
  */
 SFTN_API sftn_value sftn_nn_batch_norm(const sftn_scope *s, const char *name, sftn_value x);
+typedef struct sftn_dense {
+    int units;
+    bool zero_bias; /* bias begins at 0 instead of U(+-1/sqrt(F)) */
+} sftn_dense;
+
 /* x [N,F,1,1] -> [N,units,1,1], wide; parameters name.weight [units,F], name.bias [units]. */
-SFTN_API sftn_value sftn_nn_dense(const sftn_scope *s, const char *name, sftn_value x, int units);
+SFTN_API sftn_value sftn_nn_dense(const sftn_scope *s, const char *name, sftn_value x,
+                                  sftn_dense spec);
 /* [N,C,H,W] -> [N,C,1,1] */
 SFTN_API sftn_value sftn_global_avg_pool(sftn_graph *g, sftn_value x);
 

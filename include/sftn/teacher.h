@@ -28,6 +28,16 @@ typedef struct sftn_terms {
 SFTN_API void sftn_terms_add(sftn_terms *t, sftn_graph *g, float weight, sftn_value value,
                              const char *format, ...) SFTN_PRINTF(5, 6);
 
+/*
+ * What a scheme attached: branch i hangs on teacher stage `stage[i]` (from 1), enters the student
+ * after stage `entry[i]`, and publishes taps[i].
+ */
+typedef struct sftn_branches {
+    int n;
+    int stage[SFTN_MAX_STAGES], entry[SFTN_MAX_STAGES];
+    sftn_taps taps[SFTN_MAX_STAGES];
+} sftn_branches;
+
 typedef struct sftn_teacher_args {
     sftn_graph *g;
     const sftn_scope *teacher_scope; /* the teacher is built here, under plain names */
@@ -38,6 +48,7 @@ typedef struct sftn_teacher_args {
     int classes;
     float smoothing; /* label smoothing of every cross-entropy */
     const void *options;
+    sftn_branches *branches; /* out; NULL where nobody asks */
 } sftn_teacher_args;
 
 typedef struct sftn_teacher_scheme {

@@ -1,0 +1,127 @@
+/*
+ * model: finds a network by name, and builds it stem, stages, head.
+ */
+#include "model/model.h"
+
+#include "base/base.h"
+
+#include <string.h>
+
+#define SFTN_FAMILY(id) &sftn_family_##id,
+static const sftn_family *const families[] = {
+#include "model/families.def"
+    NULL,
+};
+#undef SFTN_FAMILY
+
+static const sftn_model *listed(int i)
+{
+    for (const sftn_family *const *f = families; i >= 0 && *f; f++)
+        for (const sftn_model *m = (*f)->member; m->name[0]; m++)
+            if (i-- == 0)
+                return m;
+    return NULL;
+}
+
+bool sftn_model_list(int i, sftn_model *model)
+{
+    const sftn_model *m = listed(i);
+
+    if (m)
+        *model = *m;
+    return m != NULL;
+}
+
+/* The error of a name that is nobody's: with the nearest known one, and the rules there are. */
+static sftn_status unknown_model(const char *name, sftn_error *err)
+{
+    const char *names[128] = {NULL};
+    const char *nearest, *rule = NULL;
+
+    for (int i = 0; i < (int)SFTN_COUNT(names) - 1 && listed(i); i++)
+        names[i] = listed(i)->name;
+    for (const sftn_family *const *f = families; *f; f++)
+        if ((*f)->rule)
+            rule = (*f)->rule;
+    nearest = sftn_nearest_name(name, names);
+    if (nearest)
+        return sftn_fail(err, SFTN_ERR_ARGUMENT, "no model called \"%s\"; did you mean \"%s\"?",
+                         name, nearest);
+    return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                     "no model called \"%s\"; expected a listed name (\"%s\", ...) or %s", name,
+                     names[0], rule);
+}
+
+sftn_status sftn_model_find(const char *name, sftn_model *model, sftn_error *err)
+{
+    for (int i = 0; sftn_model_list(i, model); i++)
+        if (strcmp(model->name, name) == 0)
+            return SFTN_OK;
+    for (const sftn_family *const *f = families; *f; f++)
+        if ((*f)->parse && (*f)->parse(name, model))
+            return SFTN_OK;
+    return unknown_model(name, err);
+}
+
+/* False, with the graph's error set, where x cannot be what stage from_stage makes. */
+static bool check_build(const sftn_model *m, const sftn_scope *s, sftn_value x, int classes,
+                        int from_stage)
+{
+    const int64_t channels = sftn_value_shape(s->g, x).dim[SFTN_C];
+
+    if (sftn_is_none(x))
+        return false;
+    if (classes < 2 || from_stage < 0 || from_stage > m->nstages) {
+        sftn_graph_fail(s->g, "%s: %d classes, entered after stage %d; expected at least 2 and a "
+                        "stage from 0 to %d", m->name, classes, from_stage, m->nstages);
+        return false;
+    }
+    if (from_stage > 0 && channels != m->channels[from_stage]) {
+        sftn_graph_fail(s->g, "%s entered after stage %d: input has %lld channels, expected %d",
+                        m->name, from_stage, (long long)channels, m->channels[from_stage]);
+        return false;
+    }
+    return true;
+}
+
+sftn_taps sftn_model_build(const sftn_model *model, const sftn_scope *s, sftn_value x,
+                           int classes, int from_stage)
+{
+    const sftn_family *family = model->family;
+    sftn_taps taps = {.nstages = model->nstages};
+
+    if (!check_build(model, s, x, classes, from_stage))
+        return taps;
+    if (from_stage == 0)
+        x = family->stem(s, model, x, &taps);
+    for (int stage = from_stage + 1; stage <= model->nstages; stage++)
+        x = family->stage(s, model, stage, x, &taps);
+    family->head(s, model, x, classes, &taps);
+    return taps;
+}
+
+/* Strides round up, and so does their product. */
+sftn_shape sftn_model_feature_shape(const sftn_model *model, sftn_shape image, int stage)
+{
+    const int64_t d = model->divisor[stage];
+
+    return SFTN_SHAPE(image.dim[SFTN_N], model->channels[stage],
+                      (image.dim[SFTN_H] + d - 1) / d, (image.dim[SFTN_W] + d - 1) / d);
+}
+
+static sftn_tap detach_tap(sftn_graph *g, sftn_tap tap)
+{
+    return (sftn_tap){.feature = sftn_detach(g, tap.feature), .preact = sftn_detach(g, tap.preact)};
+}
+
+sftn_taps sftn_taps_detach(sftn_graph *g, const sftn_taps *taps)
+{
+    sftn_taps t = {.nstages = taps->nstages};
+
+    t.stem = detach_tap(g, taps->stem);
+    for (int i = 0; i < taps->nstages; i++)
+        t.stage[i] = detach_tap(g, taps->stage[i]);
+    t.pooled = sftn_detach(g, taps->pooled);
+    t.logits = sftn_detach(g, taps->logits);
+    return t;
+}

@@ -95,7 +95,8 @@ SFTN_API sftn_value sftn_graph_constant(sftn_graph *g, sftn_type type, float x);
 /*
  * What a run delivers; values that lead to none of these are pruned.
  * output: can be read by name after a run.  grad: written to params' gradient array at index.
- * update: written to params' value array at index at the end of a run (running statistics).
+ * update: written to params' value array at index at the end of a run (running statistics); a
+ * second update of an entry takes the place of the first.
  */
 SFTN_API void sftn_graph_output(sftn_graph *g, const char *name, sftn_value v);
 SFTN_API void sftn_graph_grad(sftn_graph *g, sftn_params *params, int index, sftn_value v);

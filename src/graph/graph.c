@@ -395,10 +395,13 @@ static void add_param_sink(sftn_graph *g, sftn_sink sink, const char *what)
         return;
     }
     for (int i = 0; i < g->nsinks; i++) {
-        const sftn_sink *s = &g->sink[i];
+        sftn_sink *s = &g->sink[i];
 
         if (s->kind == sink.kind && s->params == sink.params && s->index == sink.index) {
-            sftn_graph_fail(g, "%s of %s is delivered twice", what, p->name);
+            if (sink.kind == SFTN_SINK_UPDATE)
+                s->value = sftn_cast(g, sink.value, true);
+            else
+                sftn_graph_fail(g, "%s of %s is delivered twice", what, p->name);
             return;
         }
     }

@@ -17,6 +17,7 @@ typedef struct sftn_term {
     char name[32];
     float weight;
     sftn_value value; /* scalar */
+    bool detached;    /* on purpose without gradient into the network: trains attachments only */
 } sftn_term;
 
 typedef struct sftn_terms {

@@ -193,6 +193,8 @@ static void add_terms(const sftn_teacher_args *a, const sftn_taps *teacher,
                    sftn_cross_entropy(g, teacher->logits, a->labels, a->smoothing), "ce");
     sftn_terms_add(terms, g, opt->lambda_kl, sftn_scale(g, mean_kl, share), "kl");
     sftn_terms_add(terms, g, opt->lambda_ce, sftn_scale(g, mean_ce, share), "branch_ce");
+    for (int i = 1; i <= 2 && terms->n > 2; i++)
+        terms->term[terms->n - i].detached = opt->detach;
     for (int i = 0; i < b->n; i++) {
         sftn_terms_add(terms, g, 0.0f, kl[i], "kl.%d", b->stage[i]);
         sftn_terms_add(terms, g, 0.0f, ce[i], "ce.%d", b->stage[i]);

@@ -1,0 +1,261 @@
+/*
+ * distill: the job of training a student beside a frozen teacher.
+ *
+ *     L = task_weight CE(student, labels) + sum over methods of weight * loss
+ *
+ * The teacher is built with frozen parameters and running statistics, and each of its taps passes
+ * through detach once, here: no method can train a teacher by accident.  A method's own parameters
+ * ("method" store, under the method's name) are trained together with the student.
+ */
+#include "task/branch.h"
+#include "task/task.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_USE = (int)SFTN_COUNT(((sftn_distill_options *)0)->use) };
+
+typedef struct distill {
+    sftn_distill_options opt; /* pointers into what follows, or to registries */
+    sftn_model teacher, student;
+    void *method_options[MAX_USE];
+    sftn_params *teacher_params, *student_params, *method_params;
+} distill;
+
+static sftn_tap detach_tap(sftn_graph *g, sftn_tap tap)
+{
+    return (sftn_tap){.feature = sftn_detach(g, tap.feature), .preact = sftn_detach(g, tap.preact)};
+}
+
+static sftn_taps build_teacher(const distill *d, const sftn_job_graph *jg)
+{
+    const sftn_scope scope = {.g = jg->g, .params = d->teacher_params, .frozen = true};
+    sftn_taps t = sftn_model_build(&d->teacher, &scope, jg->image, d->opt.classes, 0);
+
+    t.stem = detach_tap(jg->g, t.stem);
+    for (int i = 0; i < t.nstages; i++)
+        t.stage[i] = detach_tap(jg->g, t.stage[i]);
+    t.pooled = sftn_detach(jg->g, t.pooled);
+    t.logits = sftn_detach(jg->g, t.logits);
+    return t;
+}
+
+/* What a method needs and a network does not publish is an error here, not a silent zero. */
+static bool publishes(sftn_graph *g, const sftn_distiller *m, const sftn_model *model,
+                      const sftn_taps *taps)
+{
+    const char *missing = NULL;
+
+    for (int i = 0; i < taps->nstages; i++) {
+        if ((m->needs & SFTN_NEEDS_STAGES) && sftn_is_none(taps->stage[i].feature))
+            missing = "features of every stage";
+        if ((m->needs & SFTN_NEEDS_PREACT) && sftn_is_none(taps->stage[i].preact))
+            missing = "features before the last activation of every stage";
+    }
+    if ((m->needs & SFTN_NEEDS_POOLED) && sftn_is_none(taps->pooled))
+        missing = "pooled features";
+    if (missing && !sftn_graph_status(g, NULL))
+        sftn_graph_fail(g, "the method %s needs %s, which %s does not publish", m->name, missing,
+                        model->name);
+    return missing == NULL;
+}
+
+static void add_method(const distill *d, sftn_job_graph *jg, int use, const sftn_taps *student,
+                       const sftn_taps *teacher)
+{
+    const sftn_distiller *m = d->opt.use[use].method;
+    sftn_scope scope = {.g = jg->g, .params = d->method_params, .training = true};
+    sftn_distill_args args = {
+        .g = jg->g,
+        .scope = &scope,
+        .student = student,
+        .teacher = teacher,
+        .labels = jg->labels,
+        .classes = d->opt.classes,
+        .options = d->method_options[use],
+    };
+    int earlier = 0;
+    sftn_value loss;
+
+    for (int i = 0; i < use; i++)
+        earlier += d->opt.use[i].method == m;
+    snprintf(scope.name, sizeof scope.name, earlier ? "%s%d" : "%s", m->name, earlier + 1);
+    if (!publishes(jg->g, m, &d->student, student) || !publishes(jg->g, m, &d->teacher, teacher))
+        return;
+    loss = m->loss(&args);
+    if (sftn_is_none(loss) && !sftn_graph_status(jg->g, NULL))
+        sftn_graph_fail(jg->g, "the method %s gives no loss for %s beside %s", m->name,
+                        d->student.name, d->teacher.name);
+    sftn_terms_add(&jg->terms, jg->g, (float)d->opt.use[use].weight, loss, "%s", scope.name);
+}
+
+static void distill_build(void *self, sftn_job_graph *jg)
+{
+    const distill *d = self;
+    const sftn_scope scope = {.g = jg->g, .params = d->student_params, .training = true};
+    sftn_taps teacher, student;
+
+    sftn_graph_set_scope(jg->g, "teacher");
+    teacher = build_teacher(d, jg);
+    sftn_graph_set_scope(jg->g, "student");
+    student = sftn_model_build(&d->student, &scope, jg->image, d->opt.classes, 0);
+    sftn_graph_set_scope(jg->g, "loss");
+    sftn_terms_add(&jg->terms, jg->g, (float)d->opt.task_weight,
+                   sftn_cross_entropy(jg->g, student.logits, jg->labels, d->opt.smoothing), "ce");
+    for (int i = 0; i < d->opt.nuse; i++)
+        add_method(d, jg, i, &student, &teacher);
+    jg->logits = student.logits;
+}
+
+static void distill_free(void *self)
+{
+    distill *d = self;
+
+    sftn_params_free(d->teacher_params);
+    sftn_params_free(d->student_params);
+    sftn_params_free(d->method_params);
+    for (int i = 0; i < MAX_USE; i++)
+        free(d->method_options[i]);
+    free(d);
+}
+
+static sftn_status check(const sftn_distill_options *o, sftn_error *err)
+{
+    double sum = o->task_weight;
+
+    if (!o->student || !o->teacher)
+        return sftn_fail(err, SFTN_ERR_ARGUMENT, "distillation needs a student and a teacher");
+    if (o->nuse < 0 || o->nuse > MAX_USE)
+        return sftn_fail(err, SFTN_ERR_ARGUMENT, "%d distillation methods, expected at most %d",
+                         o->nuse, MAX_USE);
+    for (int i = 0; i < o->nuse; i++) {
+        const double w = o->use[i].weight;
+
+        if (!isfinite(w) || w < 0.0)
+            return sftn_fail(err, SFTN_ERR_ARGUMENT, "the weight of the method %s is %g, expected "
+                             "0 or more", o->use[i].method->name, w);
+        sum += w;
+    }
+    if (!isfinite(o->task_weight) || o->task_weight < 0.0 || sum <= 0.0)
+        return sftn_fail(err, SFTN_ERR_ARGUMENT, "the weight of the cross-entropy is %g and the "
+                         "sum of all weights %g, expected 0 or more and above 0",
+                         o->task_weight, sum);
+    return sftn_job_check(o->classes, o->channels, o->image_size, o->smoothing, err);
+}
+
+static bool describe_methods(const distill *d, struct json_object *object)
+{
+    bool ok = true;
+
+    for (int i = 0; ok && i < d->opt.nuse; i++) {
+        const sftn_method_use *use = &d->opt.use[i];
+        char key[64];
+
+        snprintf(key, sizeof key, "method%d", i + 1);
+        ok = sftn_describe_text(object, key, use->method->name);
+        snprintf(key, sizeof key, "method%d-weight", i + 1);
+        ok = ok && sftn_describe_number(object, key, use->weight);
+        snprintf(key, sizeof key, "method%d-options", i + 1);
+        ok = ok && sftn_describe_options(object, key, use->method->options, d->method_options[i]);
+    }
+    return ok;
+}
+
+static sftn_status describe(const distill *d, sftn_job *job, sftn_error *err)
+{
+    const sftn_distill_options *o = &d->opt;
+    struct json_object *j = json_object_new_object();
+    bool ok = sftn_describe_text(j, "task", "distill");
+
+    ok = ok && sftn_describe_text(j, "student", o->student->name) &&
+         sftn_describe_text(j, "teacher", o->teacher->name) &&
+         sftn_describe_values(j, "teacher-values", d->teacher_params) &&
+         (!o->teacher_file || sftn_describe_path(j, "teacher_from", o->teacher_file)) &&
+         sftn_describe_number(j, "task-weight", o->task_weight) && describe_methods(d, j) &&
+         sftn_describe_integer(j, "classes", o->classes) &&
+         sftn_describe_integer(j, "channels", o->channels) &&
+         sftn_describe_integer(j, "image-size", o->image_size) &&
+         sftn_describe_number(j, "smoothing", (double)o->smoothing) &&
+         sftn_describe_integer(j, "job-seed", (int64_t)o->seed);
+    if (ok && o->branch_file)
+        ok = sftn_describe_integer(j, "branch", o->branch) &&
+             sftn_describe_path(j, "branch_from", o->branch_file);
+    return sftn_describe_job(job, j, ok, err);
+}
+
+/* Values of every store: teacher from its file, student at random or from a branch. */
+static sftn_status fill(distill *d, sftn_error *err)
+{
+    const sftn_distill_options *o = &d->opt;
+    const sftn_network_spec teacher = {&d->teacher, o->classes, o->channels, o->image_size, 0};
+    const sftn_network_spec student = {&d->student, o->classes, o->channels, o->image_size, 0};
+    sftn_status status = SFTN_OK;
+
+    sftn_params_init(d->teacher_params, o->seed);
+    sftn_params_init(d->student_params, o->seed);
+    sftn_params_init(d->method_params, o->seed);
+    if (o->teacher_file) {
+        status = sftn_network_fill(o->teacher_file, &teacher, d->teacher_params, err);
+        if (status)
+            sftn_fail_in(err, "teacher");
+    }
+    if (!status && o->branch_file)
+        status = sftn_branch_fill(o->branch_file, o->branch, &student, d->student_params, err);
+    return status;
+}
+
+static sftn_status allocate(distill *d, const sftn_distill_options *options, sftn_error *err)
+{
+    bool ok = true;
+
+    d->opt = *options;
+    d->teacher = *options->teacher;
+    d->student = *options->student;
+    d->opt.teacher = &d->teacher;
+    d->opt.student = &d->student;
+    d->teacher_params = sftn_params_new();
+    d->student_params = sftn_params_new();
+    d->method_params = sftn_params_new();
+    for (int i = 0; i < options->nuse; i++) {
+        const sftn_method_use *use = &options->use[i];
+
+        d->method_options[i] =
+            sftn_options_copy(use->method->options, use->options, use->method->options_size);
+        ok = ok && d->method_options[i];
+    }
+    if (!ok || !d->teacher_params || !d->student_params || !d->method_params)
+        return sftn_fail(err, SFTN_ERR_MEMORY, "distillation: out of memory");
+    return SFTN_OK;
+}
+
+sftn_status sftn_distill_job(const sftn_distill_options *options, sftn_job *job, sftn_error *err)
+{
+    sftn_status status = check(options, err);
+    distill *d;
+
+    *job = (sftn_job){0};
+    if (status)
+        return status;
+    d = sftn_calloc(1, sizeof *d);
+    if (!d)
+        return sftn_fail(err, SFTN_ERR_MEMORY, "distillation: out of memory");
+    *job = (sftn_job){.self = d, .build = distill_build, .free = distill_free};
+    status = allocate(d, options, err);
+    if (!status) {
+        job->model = &d->student;
+        job->classes = options->classes;
+        sftn_job_store(job, "model", d->student_params);
+        status = sftn_job_create_entries(job, options->channels, options->image_size, err);
+    }
+    if (!status && sftn_params_count(d->method_params) > 0)
+        sftn_job_store(job, "method", d->method_params);
+    if (!status)
+        status = fill(d, err);
+    if (!status)
+        status = describe(d, job, err);
+    if (status)
+        sftn_job_free(job);
+    return status;
+}

@@ -11,9 +11,11 @@
 
 void *sftn_calloc(size_t count, size_t size)
 {
-    if (count == 0 || size == 0)
-        return calloc(1, 1);
-    return calloc(count, size);
+    size_t bytes;
+
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return NULL;
+    return calloc(1, bytes > 0 ? bytes : 1);
 }
 
 bool sftn_grow(void *array_pointer, int *capacity, int need, size_t size)

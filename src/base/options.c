@@ -130,6 +130,22 @@ static sftn_status set_bool(const sftn_option *opt, bool *field, const char *val
                      value);
 }
 
+static sftn_status fail_choice(const sftn_option *opt, const char *value, sftn_error *err)
+{
+    sftn_strbuf list = {0};
+    sftn_status status;
+
+    for (const char *c = opt->choices; *c; c++)
+        if (*c == '|')
+            sftn_strbuf_add(&list, ", ");
+        else
+            sftn_strbuf_add(&list, "%c", *c);
+    status = sftn_fail(err, SFTN_ERR_ARGUMENT, "option %s: '%s', expected one of %s", opt->name,
+                       value, list.failed ? opt->choices : list.text);
+    sftn_strbuf_free(&list);
+    return status;
+}
+
 static sftn_status set_choice(const sftn_option *opt, int *field, const char *value,
                               sftn_error *err)
 {
@@ -145,8 +161,7 @@ static sftn_status set_choice(const sftn_option *opt, int *field, const char *va
         }
         word = word[n] ? word + n + 1 : NULL;
     }
-    return sftn_fail(err, SFTN_ERR_ARGUMENT, "option %s: '%s', expected one of %s", opt->name,
-                     value, opt->choices);
+    return fail_choice(opt, value, err);
 }
 
 /* `no-name` for a bool called name. */

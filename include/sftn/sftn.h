@@ -10,5 +10,6 @@
 #include "sftn/teacher.h"
 #include "sftn/tensors.h"
 #include "sftn/train.h"
+#include "sftn/verify.h"
 
 #endif

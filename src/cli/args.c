@@ -1,0 +1,308 @@
+/*
+ * args.c: a command line read into option tables; help printed from the same tables.
+ *
+ * --name VALUE, --name=VALUE, --flag, --no-flag; "--" ends the options.  Everything else is a file
+ * argument.
+ */
+#include "cli/cli.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME_SIZE = 96, HELP_COLUMN = 30, HELP_WIDTH = 96 };
+
+void cli_accept(cli_args *a, const char *title, const char *prefix, const sftn_option *table,
+                void *options)
+{
+    if (!table || a->ngroups == CLI_MAX_GROUPS)
+        return;
+    cli_group *group = &a->group[a->ngroups++];
+
+    snprintf(group->title, sizeof group->title, "%s", title);
+    snprintf(group->prefix, sizeof group->prefix, "%s", prefix);
+    group->table = table;
+    group->options = options;
+    sftn_options_default(table, options);
+}
+
+void cli_args_free(cli_args *a)
+{
+    free(a->file);
+    a->file = NULL;
+}
+
+int cli_fail(const sftn_error *err)
+{
+    fprintf(stderr, "sftn: %s\n", err->text[0] ? err->text : sftn_status_name(err->status));
+    return CLI_FAILED;
+}
+
+int cli_misuse(const char *format, ...)
+{
+    va_list list;
+
+    va_start(list, format);
+    fputs("sftn: ", stderr);
+    vfprintf(stderr, format, list);
+    fputc('\n', stderr);
+    va_end(list);
+    return CLI_USAGE;
+}
+
+double cli_decimal(float x)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%.7g", (double)x);
+    return strtod(text, NULL);
+}
+
+bool cli_given(const cli_args *a, const char *name)
+{
+    for (int i = 0; i < a->ngiven; i++)
+        if (strcmp(a->given[i], name) == 0)
+            return true;
+    return false;
+}
+
+const char *cli_peek(int argc, char **argv, const char *name)
+{
+    const size_t length = strlen(name);
+    const char *found = NULL;
+
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strncmp(argv[i], "--", 2) != 0 || strncmp(argv[i] + 2, name, length) != 0)
+            continue;
+        if (argv[i][2 + length] == '=')
+            found = argv[i] + 3 + length;
+        else if (argv[i][2 + length] == '\0' && i + 1 < argc)
+            found = argv[i + 1];
+    }
+    return found;
+}
+
+bool cli_wants_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return false;
+}
+
+/* ---- help ---- */
+
+/* " X" for --lr X: the last word of the name in capitals for text. */
+static void value_name(const sftn_option *o, char *buf, size_t size)
+{
+    const char *word = strrchr(o->name, '-');
+    size_t n = 0;
+
+    switch (o->kind) {
+    case SFTN_OPT_BOOL:
+        buf[0] = '\0';
+        return;
+    case SFTN_OPT_CHOICE:
+        snprintf(buf, size, " %s", o->choices);
+        return;
+    case SFTN_OPT_FLOAT:
+        snprintf(buf, size, " X");
+        return;
+    case SFTN_OPT_INT:
+    case SFTN_OPT_INT64:
+        snprintf(buf, size, " N");
+        return;
+    default:
+        break;
+    }
+    buf[n++] = ' ';
+    for (word = word ? word + 1 : o->name; *word && n + 1 < size; word++)
+        buf[n++] = (char)(*word >= 'a' && *word <= 'z' ? *word - 'a' + 'A' : *word);
+    buf[n] = '\0';
+}
+
+/* "(default 0.05, 0 to 1)", or nothing where there is nothing to say. */
+static void value_range(const cli_group *group, const sftn_option *o, char *buf, size_t size)
+{
+    char value[64] = "";
+
+    if (o->kind == SFTN_OPT_STRING && !o->text) {
+        buf[0] = '\0';
+        return;
+    }
+    sftn_options_format(o, group->options, value, sizeof value);
+    if (o->kind == SFTN_OPT_BOOL)
+        snprintf(buf, size, " (default %s)", strcmp(value, "true") == 0 ? "yes" : "no");
+    else if (o->kind == SFTN_OPT_CHOICE || o->kind == SFTN_OPT_STRING)
+        snprintf(buf, size, " (default %s)", value);
+    else if (o->max >= 1e9)
+        snprintf(buf, size, " (default %s, at least %.7g)", value, o->min);
+    else
+        snprintf(buf, size, " (default %s, %.7g to %.7g)", value, o->min, o->max);
+}
+
+/* Text in words, from column HELP_COLUMN to HELP_WIDTH. */
+static void print_wrapped(const char *text, int column)
+{
+    while (*text) {
+        const int length = (int)strcspn(text, " ");
+
+        if (column > HELP_COLUMN && column + 1 + length > HELP_WIDTH) {
+            printf("\n%*s", HELP_COLUMN, "");
+            column = HELP_COLUMN;
+        }
+        if (column > HELP_COLUMN)
+            column += printf(" ");
+        column += printf("%.*s", length, text);
+        text += length;
+        text += strspn(text, " ");
+    }
+    putchar('\n');
+}
+
+static void print_option(const cli_group *group, const sftn_option *o)
+{
+    char value[64], range[96], text[512];
+    int column;
+
+    value_name(o, value, sizeof value);
+    value_range(group, o, range, sizeof range);
+    column = printf("  --%s%s%s%s", o->kind == SFTN_OPT_BOOL ? "[no-]" : "", group->prefix, o->name,
+                    value);
+    if (column + 2 > HELP_COLUMN) {
+        putchar('\n');
+        column = 0;
+    }
+    printf("%*s", HELP_COLUMN - column, "");
+    snprintf(text, sizeof text, "%s%s", o->help, range);
+    print_wrapped(text, HELP_COLUMN);
+}
+
+static void print_help(const cli_args *a)
+{
+    printf("usage: sftn %s %s\n", a->argv[0], a->usage->arguments);
+    if (a->usage->text)
+        printf("\n%s\n", a->usage->text);
+    for (int i = 0; i < a->ngroups; i++) {
+        printf("\n%s\n", a->group[i].title);
+        for (const sftn_option *o = a->group[i].table; o->name; o++)
+            print_option(&a->group[i], o);
+    }
+}
+
+/* ---- parsing ---- */
+
+/* The group that has an option called name (prefix included), and the name within it. */
+static const cli_group *find_option(const cli_args *a, const char *name, const char **within)
+{
+    for (int i = 0; i < a->ngroups; i++) {
+        const size_t length = strlen(a->group[i].prefix);
+
+        if (strncmp(name, a->group[i].prefix, length) != 0)
+            continue;
+        if (sftn_options_find(a->group[i].table, name + length)) {
+            *within = name + length;
+            return &a->group[i];
+        }
+    }
+    return NULL;
+}
+
+static int unknown_option(const cli_args *a, const char *name)
+{
+    static char known[512][NAME_SIZE];
+    const char *names[513];
+    const char *nearest;
+    int n = 0;
+
+    for (int i = 0; i < a->ngroups; i++)
+        for (const sftn_option *o = a->group[i].table; o->name && n < 512; o++, n++) {
+            snprintf(known[n], NAME_SIZE, "%s%s", a->group[i].prefix, o->name);
+            names[n] = known[n];
+        }
+    names[n] = NULL;
+    nearest = sftn_nearest_name(name, names);
+    if (nearest)
+        return cli_misuse("%s has no option --%s; did you mean --%s?", a->argv[0], name, nearest);
+    return cli_misuse("%s has no option --%s; 'sftn help %s' lists its options", a->argv[0], name,
+                      a->argv[0]);
+}
+
+/* One option at argv[*i], its value possibly in the next argument.  Returns 0, or the exit code. */
+static int parse_option(cli_args *a, int *i)
+{
+    char name[NAME_SIZE];
+    const char *argument = a->argv[*i] + 2, *within = NULL, *value = strchr(argument, '=');
+    const size_t length = value ? (size_t)(value - argument) : strlen(argument);
+    const cli_group *group;
+    const sftn_option *o;
+    sftn_error err = {0};
+
+    snprintf(name, sizeof name, "%.*s", (int)(length < NAME_SIZE ? length : NAME_SIZE - 1),
+             argument);
+    value = value ? value + 1 : NULL;
+    group = find_option(a, name, &within);
+    if (!group && strncmp(name, "no-", 3) == 0) {
+        group = find_option(a, name + 3, &within);
+        if (!group || value || sftn_options_find(group->table, within)->kind != SFTN_OPT_BOOL)
+            return unknown_option(a, name);
+        value = "false";
+    }
+    if (!group)
+        return unknown_option(a, name);
+    o = sftn_options_find(group->table, within);
+    if (!value && o->kind == SFTN_OPT_BOOL)
+        value = "true";
+    if (!value && *i + 1 >= a->argc)
+        return cli_misuse("option --%s needs a value", name);
+    if (!value)
+        value = a->argv[++*i];
+    if (sftn_options_set(group->table, group->options, o->name, value, &err) != SFTN_OK)
+        return cli_misuse("%s", err.text);
+    if (a->ngiven < CLI_MAX_GIVEN)
+        a->given[a->ngiven++] = o->name;
+    return 0;
+}
+
+static int check_files(const cli_args *a)
+{
+    const cli_usage *u = a->usage;
+
+    if (a->nfiles < u->min_files)
+        return cli_misuse("%s needs more arguments; usage: sftn %s %s", a->argv[0], a->argv[0],
+                          u->arguments);
+    if (u->max_files >= 0 && a->nfiles > u->max_files)
+        return cli_misuse("%s does not take the argument '%s'; usage: sftn %s %s", a->argv[0],
+                          a->file[u->max_files], a->argv[0], u->arguments);
+    return 0;
+}
+
+bool cli_parse(cli_args *a, int *code)
+{
+    bool options = true;
+
+    *code = CLI_DONE;
+    if (cli_wants_help(a->argc, a->argv)) {
+        print_help(a);
+        return false;
+    }
+    a->file = calloc((size_t)a->argc + 1, sizeof *a->file);
+    if (!a->file) {
+        *code = cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
+        return false;
+    }
+    for (int i = 1; i < a->argc; i++) {
+        if (options && strcmp(a->argv[i], "--") == 0)
+            options = false;
+        else if (!options || strncmp(a->argv[i], "-", 1) != 0 || a->argv[i][1] == '\0')
+            a->file[a->nfiles++] = a->argv[i];
+        else if (a->argv[i][1] != '-')
+            *code = cli_misuse("options begin with two dashes; '%s' has one", a->argv[i]);
+        else
+            *code = parse_option(a, &i);
+        if (*code != CLI_DONE)
+            return false;
+    }
+    *code = check_files(a);
+    return *code == CLI_DONE;
+}

@@ -1,0 +1,180 @@
+/*
+ * choose.c: teacher schemes and distillation methods by name, with the options of those chosen.
+ *
+ * Which options exist depends on --scheme and --method, so these are looked at before the rest of
+ * the command line is parsed.  Help shows the options of all of them.
+ */
+#include "cli/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* An options struct of size bytes (at least one); NULL with *code set when out of memory. */
+static void *new_options(size_t size, int *code)
+{
+    void *options = calloc(1, size ? size : 1);
+
+    if (!options)
+        *code = cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
+    return options;
+}
+
+static bool accept_scheme(cli_args *a, const sftn_teacher_scheme *scheme, void **options, int *code)
+{
+    char title[80];
+
+    *options = new_options(scheme->options_size, code);
+    if (!*options)
+        return false;
+    snprintf(title, sizeof title, "scheme %s", scheme->name);
+    cli_accept(a, title, "", scheme->options, *options);
+    return true;
+}
+
+/* Under help the process ends soon, and the options of what is only shown go with it. */
+static bool show_schemes(cli_args *a, int *code)
+{
+    const sftn_teacher_scheme *scheme;
+
+    for (int i = 0; (scheme = sftn_teacher_list(i)) != NULL; i++) {
+        void *options = NULL;
+
+        if (!accept_scheme(a, scheme, &options, code))
+            return false;
+    }
+    return true;
+}
+
+bool cli_choose_scheme(cli_args *a, const char *fallback, cli_scheme *s, int *code)
+{
+    const char *name = cli_peek(a->argc, a->argv, "scheme");
+    sftn_error err = {0};
+
+    *code = CLI_DONE;
+    if (cli_wants_help(a->argc, a->argv))
+        return show_schemes(a, code);
+    s->scheme = sftn_teacher_find(name ? name : fallback, &err);
+    if (!s->scheme) {
+        *code = cli_misuse("%s", err.text);
+        return false;
+    }
+    return accept_scheme(a, s->scheme, &s->options, code);
+}
+
+bool cli_plain_scheme(cli_scheme *s, int *code)
+{
+    sftn_error err = {0};
+
+    s->scheme = sftn_teacher_find("plain", &err);
+    if (!s->scheme) {
+        *code = cli_fail(&err);
+        return false;
+    }
+    s->options = new_options(s->scheme->options_size, code);
+    if (!s->options)
+        return false;
+    if (s->scheme->options)
+        sftn_options_default(s->scheme->options, s->options);
+    return true;
+}
+
+void cli_scheme_free(cli_scheme *s)
+{
+    free(s->options);
+    s->options = NULL;
+}
+
+/* Methods beside others may have another default weight. */
+static bool accept_method(cli_args *a, cli_methods *m, const sftn_distiller *method, bool alone,
+                          int *code)
+{
+    const double weight =
+        alone || method->weight_beside == 0.0 ? method->weight : method->weight_beside;
+    sftn_option *table = m->weight_table[m->n];
+    char title[80], prefix[32];
+
+    m->options[m->n] = new_options(method->options_size, code);
+    if (!m->options[m->n])
+        return false;
+    m->method[m->n] = method;
+    table[0] = (sftn_option){"weight", SFTN_OPT_FLOAT, 0, weight, 0.0, 1e9,
+                             "factor of the method's loss", NULL, NULL};
+    table[1] = (sftn_option)SFTN_OPTION_END;
+    snprintf(title, sizeof title, "method %s", method->name);
+    snprintf(prefix, sizeof prefix, "%s.", method->name);
+    cli_accept(a, title, prefix, table, &m->weight[m->n]);
+    snprintf(title, sizeof title, "options of %s", method->name);
+    cli_accept(a, title, prefix, method->options, m->options[m->n]);
+    m->n++;
+    return true;
+}
+
+static bool show_methods(cli_args *a, cli_methods *m, int *code)
+{
+    const sftn_distiller *method;
+
+    for (int i = 0; i < CLI_MAX_METHODS && (method = sftn_distiller_list(i)) != NULL; i++)
+        if (!accept_method(a, m, method, true, code))
+            return false;
+    return true;
+}
+
+bool cli_choose_methods(cli_args *a, const char *fallback, cli_methods *m, int *code)
+{
+    const char *list = cli_peek(a->argc, a->argv, "method");
+    sftn_error err = {0};
+
+    *code = CLI_DONE;
+    if (cli_wants_help(a->argc, a->argv))
+        return show_methods(a, m, code);
+    if (!list)
+        list = fallback;
+    const bool alone = strchr(list, '+') == NULL;
+
+    for (const char *p = list; *code == CLI_DONE;) {
+        char name[64];
+        const size_t length = strcspn(p, "+");
+        const sftn_distiller *method;
+
+        snprintf(name, sizeof name, "%.*s", (int)(length < 63 ? length : 63), p);
+        method = sftn_distiller_find(name, &err);
+        if (!method)
+            *code = cli_misuse("%s", err.text);
+        else if (m->n == CLI_MAX_METHODS)
+            *code = cli_misuse("--method takes at most %d methods", CLI_MAX_METHODS);
+        else
+            accept_method(a, m, method, alone, code);
+        if (p[length] == '\0')
+            break;
+        p += length + 1;
+    }
+    return *code == CLI_DONE;
+}
+
+double cli_default_task_weight(const cli_methods *m)
+{
+    double weight = 0.0;
+
+    for (int i = 0; i < m->n; i++)
+        if (m->method[i]->task_weight > weight)
+            weight = m->method[i]->task_weight;
+    return weight;
+}
+
+void cli_use_methods(const cli_methods *m, sftn_distill_options *options)
+{
+    for (int i = 0; i < m->n; i++)
+        options->use[i] = (sftn_method_use){
+            .method = m->method[i],
+            .options = m->options[i],
+            .weight = cli_decimal(m->weight[i]),
+        };
+    options->nuse = m->n;
+}
+
+void cli_methods_free(cli_methods *m)
+{
+    for (int i = 0; i < m->n; i++)
+        free(m->options[i]);
+    m->n = 0;
+}

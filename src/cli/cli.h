@@ -1,0 +1,225 @@
+/*
+ * cli.h: what the commands share: option parsing, help, error texts, signals, progress.
+ *
+ * Exit codes: 0 done, 1 failed, 2 the command line is wrong, 128 + signal when interrupted.
+ */
+#ifndef SFTN_CLI_CLI_H
+#define SFTN_CLI_CLI_H
+
+#include "sftn/sftn.h"
+
+#include <stdio.h>
+
+enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+
+#define CLI_COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
+
+/* ---- commands (main.c) ---- */
+
+typedef struct cli_command {
+    const char *name;
+    const char *summary;
+    int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit code */
+} cli_command;
+
+#define COMMAND(name, summary) int cmd_##name(int argc, char **argv);
+#include "cli/commands.def"
+#undef COMMAND
+
+/* The i-th command; NULL past the end. */
+const cli_command *cli_command_list(int i);
+/* NULL with a sentence on stderr where there is none of that name. */
+const cli_command *cli_command_find(const char *name);
+void cli_print_commands(FILE *out);
+
+/* ---- options (args.c) ---- */
+
+/* A table of options that a command accepts, filling one struct. */
+typedef struct cli_group {
+    char title[80];
+    char prefix[32]; /* "" or "kd.": put before the table's names */
+    const sftn_option *table;
+    void *options;
+} cli_group;
+
+enum { CLI_MAX_GROUPS = 40, CLI_MAX_GIVEN = 128 };
+
+typedef struct cli_usage {
+    const char *arguments; /* after the command's name: "MODEL_FILE [options]" */
+    const char *text;      /* what help says before the options; several lines, may be NULL */
+    int min_files, max_files; /* how many arguments without -- are taken; -1: any number */
+} cli_usage;
+
+typedef struct cli_args {
+    const cli_usage *usage;
+    int argc; /* borrowed from main */
+    char **argv;
+    cli_group group[CLI_MAX_GROUPS];
+    int ngroups;
+    const char **file; /* arguments that are not options, in order; owned by the args */
+    int nfiles;
+    const char *given[CLI_MAX_GIVEN]; /* names of the options that were set */
+    int ngiven;
+} cli_args;
+
+/* Accept the options of table (NULL: none), filling *options, which is set to the defaults. */
+void cli_accept(cli_args *a, const char *title, const char *prefix, const sftn_option *table,
+                void *options);
+
+/*
+ * Read the command line.  True: go on.  False: leave with *code, help or an error was printed.
+ * cli_args_free afterwards in both cases.
+ */
+bool cli_parse(cli_args *a, int *code);
+void cli_args_free(cli_args *a);
+
+/* Whether --name was on the command line. */
+bool cli_given(const cli_args *a, const char *name);
+/* Value of --name before anything is parsed, for options that decide on further options. */
+const char *cli_peek(int argc, char **argv, const char *name);
+bool cli_wants_help(int argc, char **argv);
+
+/* "sftn: text" on stderr; returns CLI_FAILED, or CLI_USAGE. */
+int cli_fail(const sftn_error *err);
+int cli_misuse(const char *format, ...) SFTN_PRINTF(1, 2);
+
+/* A float option as the decimal that was typed: 0.05f gives 0.05. */
+double cli_decimal(float x);
+
+/* ---- signals (signals.c) ---- */
+
+/* From now on the first SIGINT or SIGTERM is only noted; a second one ends the process. */
+void cli_catch_signals(void);
+bool cli_stop_requested(void *unused);
+int cli_stop_signal(void); /* 0: none */
+
+/* ---- progress (progress.c) ---- */
+
+typedef struct cli_progress {
+    bool bar;       /* stderr is a terminal */
+    double drawn_s; /* when the bar was last drawn */
+} cli_progress;
+
+cli_progress cli_progress_new(void);
+/* A hook of sftn_train; ctx is a cli_progress. */
+void cli_show_progress(void *ctx, const sftn_progress *p);
+/* A hook of sftn_data_get, likewise. */
+bool cli_show_download(void *ctx, int64_t done, int64_t total);
+/* Erase the bar, if any, so that other text can be printed. */
+void cli_progress_clear(const cli_progress *p);
+/* "1:02:03" or "4:05", written to buf. */
+void cli_format_duration(double seconds, char *buf, size_t size);
+/* "1,234,567", written to buf. */
+void cli_format_count(int64_t n, char *buf, size_t size);
+/* "12.3 MiB", written to buf. */
+void cli_format_bytes(int64_t n, char *buf, size_t size);
+
+/* ---- option tables that several commands share (options.c) ---- */
+
+typedef struct cli_data_options {
+    const char *data, *data_path;
+    int64_t limit, validation, data_seed;
+    bool cache;
+} cli_data_options;
+
+typedef struct cli_machine_options {
+    const char *backend;
+    int precision; /* sftn_precision */
+    int threads;
+} cli_machine_options;
+
+extern const sftn_option cli_data_table[];
+extern const sftn_option cli_machine_table[];
+
+sftn_status cli_open_data(const cli_data_options *o, sftn_dataset **d, sftn_error *err);
+/* Plan options, after setting the number of kernel threads; an unknown backend is an error. */
+sftn_status cli_plan_options(const cli_machine_options *o, sftn_plan_options *plan,
+                             sftn_error *err);
+
+/* path itself, or path/model.safetensors where path is a run directory; written to buf. */
+void cli_model_file(const char *path, char *buf, size_t size);
+
+/* Trained scalars of a network; -1 where it cannot be built. */
+int64_t cli_model_size(const sftn_model *model, int classes, int channels, int image_size);
+
+/* ---- methods and schemes by name (choose.c) ---- */
+
+/* The teacher scheme called name with its options accepted by a (under help: every scheme's). */
+typedef struct cli_scheme {
+    const sftn_teacher_scheme *scheme;
+    void *options; /* owned */
+} cli_scheme;
+
+bool cli_choose_scheme(cli_args *a, const char *fallback, cli_scheme *s, int *code);
+/* The scheme "plain" with its defaults. */
+bool cli_plain_scheme(cli_scheme *s, int *code);
+void cli_scheme_free(cli_scheme *s);
+
+/* The methods of --method a+b, each with its options accepted under its name and a dot. */
+enum { CLI_MAX_METHODS = 8 };
+typedef struct cli_methods {
+    int n;
+    const sftn_distiller *method[CLI_MAX_METHODS];
+    void *options[CLI_MAX_METHODS]; /* owned */
+    sftn_option weight_table[CLI_MAX_METHODS][2];
+    float weight[CLI_MAX_METHODS];
+} cli_methods;
+
+bool cli_choose_methods(cli_args *a, const char *fallback, cli_methods *m, int *code);
+/* Default factor of the student's cross-entropy: the largest that one of the methods asks for. */
+double cli_default_task_weight(const cli_methods *m);
+/* Put them into options->use. */
+void cli_use_methods(const cli_methods *m, sftn_distill_options *options);
+void cli_methods_free(cli_methods *m);
+
+/* ---- running a job (run.c) ---- */
+
+typedef struct cli_run_options {
+    int epochs;
+    int64_t batch, seed;
+    float lr, gamma, warmup, final_lr;
+    const char *milestones;
+    int schedule;
+    float momentum, weight_decay, clip, ema, smoothing;
+    bool nesterov, augment;
+    int pad, flip, loader_threads;
+    const char *out;
+    bool resume, overwrite;
+    float save_minutes;
+} cli_run_options;
+
+extern const sftn_option cli_run_table[];
+
+typedef struct cli_run {
+    const cli_args *args;
+    const cli_run_options *options;
+    const sftn_plan_options *plan;
+    const sftn_dataset *data;
+    char dir[512];     /* run directory */
+    int epochs;        /* after defaults that depend on the command */
+    const char *milestones; /* NULL: at 62.5, 75 and 87.5 percent of the epochs */
+} cli_run;
+
+/* Fill *t from the options; a wrong milestone is an error. */
+sftn_status cli_train_options(const cli_run *run, sftn_train_options *t, sftn_error *err);
+/* The run directory: --out, else runs/ and the formatted name.  Fails on a finished or other run. */
+bool cli_run_directory(cli_run *run, int *code, const char *format, ...) SFTN_PRINTF(3, 4);
+/*
+ * Train job with progress on stderr and leave the result on stdout and in summary.json.
+ * teacher (may be NULL): the file of the network to compare the result with.
+ * Returns the exit code.
+ */
+int cli_run_job(const cli_run *run, sftn_job *job, const char *teacher);
+
+/* Train a teacher (or any network: scheme plain); the body of train and teach. */
+typedef struct cli_teach {
+    cli_args *args;
+    const cli_scheme *scheme;
+    const char *teacher, *student, *init_from;
+    const cli_run_options *run;
+    const cli_data_options *data;
+    const cli_machine_options *machine;
+} cli_teach;
+int cli_teach_run(const cli_teach *t);
+
+#endif

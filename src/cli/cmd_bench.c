@@ -1,0 +1,187 @@
+/* bench: how fast steps run. */
+#include "cli/workload.h"
+
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct bench_options {
+    float seconds;
+    int steps;
+    const char *scheme;
+    bool json;
+} bench_options;
+
+static const sftn_option table[] = {
+    {"seconds", SFTN_OPT_FLOAT, offsetof(bench_options, seconds), 10, 0.1, 86400,
+     "measure for about this long", NULL, NULL},
+    {"steps", SFTN_OPT_INT, offsetof(bench_options, steps), 0, 0, 1000000,
+     "measure so many steps instead", NULL, NULL},
+    {"scheme", SFTN_OPT_STRING, offsetof(bench_options, scheme), 0, 0, 0,
+     "teacher scheme of the workload sftn", NULL, "sftn"},
+    {"json", SFTN_OPT_BOOL, offsetof(bench_options, json), 0, 0, 1, "print one JSON object", NULL,
+     NULL},
+    SFTN_OPTION_END,
+};
+
+static const cli_usage usage = {
+    .arguments = "--workload sftn|kd|plain|frozen [options]",
+    .text = "Times whole steps (forward, backward, update) on synthetic images, after a few steps\n"
+            "that are not counted.  images/s follows from the median.",
+};
+
+enum { WARMUP_STEPS = 3, MAX_STEPS = 1000000 };
+
+typedef struct timing {
+    int steps;
+    double median_ms, min_ms, max_ms, images_per_s;
+    int64_t peak_bytes; /* of the process; 0 where the system does not say */
+    sftn_plan_stats plan;
+} timing;
+
+static double now_s(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The kernel's high-water mark of resident memory. */
+static int64_t peak_memory(void)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    char line[256];
+    long long kib = 0;
+
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "VmHWM: %lld", &kib) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return kib * 1024;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* Run and time steps; ms has room for MAX_STEPS or opt->steps, whichever is used. */
+static void measure(cli_workload *w, const bench_options *opt, double *ms, timing *t)
+{
+    const int wanted = opt->steps ? opt->steps : MAX_STEPS;
+    double start;
+
+    for (int i = 0; i < WARMUP_STEPS; i++)
+        cli_workload_run(w);
+    start = now_s();
+    for (t->steps = 0; t->steps < wanted && !cli_stop_requested(NULL);) {
+        const double before = now_s();
+
+        if (!opt->steps && t->steps > 0 && before - start > (double)opt->seconds)
+            break;
+        cli_workload_run(w);
+        ms[t->steps++] = 1e3 * (now_s() - before);
+    }
+    if (t->steps == 0)
+        return;
+    qsort(ms, (size_t)t->steps, sizeof *ms, by_size);
+    t->median_ms = 0.5 * (ms[(t->steps - 1) / 2] + ms[t->steps / 2]);
+    t->min_ms = ms[0];
+    t->max_ms = ms[t->steps - 1];
+    t->images_per_s = 1e3 * (double)w->batch / t->median_ms;
+    t->peak_bytes = peak_memory();
+    t->plan = sftn_plan_get_stats(cli_workload_plan(w));
+}
+
+static void print_text(const cli_workload *w, const sftn_plan_options *plan, const timing *t)
+{
+    char peak[32], arena[32];
+
+    cli_format_bytes(t->peak_bytes, peak, sizeof peak);
+    cli_format_bytes(t->plan.arena_bytes, arena, sizeof arena);
+    printf("%-14s %s\n", "workload", w->title);
+    printf("%-14s %s, %s, %d threads, batch %lld\n", "on", plan->backend,
+           plan->precision == SFTN_BFLOAT16 ? "bfloat16" : "float32", sftn_get_threads(),
+           (long long)w->batch);
+    printf("%-14s %.1f\n", "images/s", t->images_per_s);
+    printf("%-14s median %.2f, min %.2f, max %.2f over %d steps\n", "ms/step", t->median_ms,
+           t->min_ms, t->max_ms, t->steps);
+    printf("%-14s %s, of which activations and workspace %s\n", "peak memory", peak, arena);
+    printf("%-14s %d a run, %d once\n", "plan steps", t->plan.steps, t->plan.frozen_steps);
+}
+
+static void print_json(const cli_workload *w, const sftn_plan_options *plan, const timing *t)
+{
+    json_object *o = json_object_new_object();
+
+    json_object_object_add(o, "workload", json_object_new_string(w->title));
+    json_object_object_add(o, "backend", json_object_new_string(plan->backend));
+    json_object_object_add(
+        o, "precision",
+        json_object_new_string(plan->precision == SFTN_BFLOAT16 ? "bfloat16" : "float32"));
+    json_object_object_add(o, "threads", json_object_new_int(sftn_get_threads()));
+    json_object_object_add(o, "batch", json_object_new_int64(w->batch));
+    json_object_object_add(o, "steps", json_object_new_int(t->steps));
+    json_object_object_add(o, "images_per_s", json_object_new_double(t->images_per_s));
+    json_object_object_add(o, "median_ms", json_object_new_double(t->median_ms));
+    json_object_object_add(o, "min_ms", json_object_new_double(t->min_ms));
+    json_object_object_add(o, "max_ms", json_object_new_double(t->max_ms));
+    json_object_object_add(o, "peak_bytes", json_object_new_int64(t->peak_bytes));
+    json_object_object_add(o, "arena_bytes", json_object_new_int64(t->plan.arena_bytes));
+    printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_SPACED));
+    json_object_put(o);
+}
+
+static int bench(cli_workload *w, const bench_options *opt, const sftn_plan_options *plan)
+{
+    double *ms = malloc((size_t)(opt->steps ? opt->steps : MAX_STEPS) * sizeof *ms);
+    timing t = {0};
+
+    if (!ms)
+        return cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
+    cli_catch_signals();
+    measure(w, opt, ms, &t);
+    free(ms);
+    if (cli_stop_requested(NULL))
+        return 128 + cli_stop_signal();
+    if (opt->json)
+        print_json(w, plan, &t);
+    else
+        print_text(w, plan, &t);
+    return CLI_DONE;
+}
+
+int cmd_bench(int argc, char **argv)
+{
+    cli_args args = {.usage = &usage, .argc = argc, .argv = argv};
+    bench_options opt;
+    cli_workload_options options;
+    cli_machine_options machine;
+    cli_methods methods = {0};
+    cli_scheme scheme = {0};
+    cli_workload w = {0};
+    sftn_plan_options plan;
+    sftn_error err = {0};
+    int code;
+
+    cli_accept(&args, "measurement", "", table, &opt);
+    cli_accept(&args, "step", "", cli_workload_table, &options);
+    cli_accept(&args, "machine", "", cli_machine_table, &machine);
+    if (cli_choose_scheme(&args, "sftn", &scheme, &code) &&
+        cli_choose_methods(&args, "kd", &methods, &code) && cli_parse(&args, &code)) {
+        if (cli_plan_options(&machine, &plan, &err) != SFTN_OK)
+            code = cli_misuse("%s", err.text);
+        else if (cli_workload_new(&args, &options, &methods, &scheme, &plan, &w, &code))
+            code = bench(&w, &opt, &plan);
+    }
+    cli_workload_free(&w);
+    cli_methods_free(&methods);
+    cli_scheme_free(&scheme);
+    cli_args_free(&args);
+    return code;
+}

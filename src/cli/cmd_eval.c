@@ -1,0 +1,130 @@
+/* eval: accuracy of a trained network, and how alike it and another answer. */
+#include "cli/cli.h"
+
+#include <json-c/json.h>
+
+typedef struct eval_options {
+    int split; /* sftn_split */
+    const char *teacher;
+    bool json;
+} eval_options;
+
+static const sftn_option table[] = {
+    {"split", SFTN_OPT_CHOICE, offsetof(eval_options, split), SFTN_TEST, 0, 2,
+     "which images; validation needs the --validation and --data-seed of the training",
+     "train|validation|test", NULL},
+    {"teacher", SFTN_OPT_STRING, offsetof(eval_options, teacher), 0, 0, 0,
+     "also compare the answers with this network's (a file or a run directory)", NULL, NULL},
+    {"json", SFTN_OPT_BOOL, offsetof(eval_options, json), 0, 0, 1, "print one JSON object", NULL,
+     NULL},
+    SFTN_OPTION_END,
+};
+
+static const cli_usage usage = {
+    .arguments = "MODEL_FILE|RUN [--teacher FILE] [options]",
+    .text = "Measures a trained network on the data set it was trained on, or on --data.",
+    .min_files = 1,
+    .max_files = 1,
+};
+
+static void print_json(const char *file, const sftn_scores *s, const sftn_similarity *a)
+{
+    json_object *o = json_object_new_object();
+
+    json_object_object_add(o, "model", json_object_new_string(file));
+    json_object_object_add(o, "images", json_object_new_int64(s->n));
+    json_object_object_add(o, "top1", json_object_new_double(s->top1));
+    json_object_object_add(o, "top5", json_object_new_double(s->top5));
+    json_object_object_add(o, "loss", json_object_new_double(s->loss));
+    if (a) {
+        json_object_object_add(o, "agreement", json_object_new_double(a->agreement));
+        json_object_object_add(o, "kl_teacher_student",
+                               json_object_new_double(a->kl_teacher_student));
+        json_object_object_add(o, "kl_student_teacher",
+                               json_object_new_double(a->kl_student_teacher));
+        json_object_object_add(o, "cka_pooled", json_object_new_double(a->cka_pooled));
+        json_object_object_add(o, "cka_logits", json_object_new_double(a->cka_logits));
+    }
+    printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_SPACED));
+    json_object_put(o);
+}
+
+static void print_text(const sftn_scores *s, const sftn_similarity *a)
+{
+    char images[32];
+
+    cli_format_count(s->n, images, sizeof images);
+    printf("%-24s %s\n", "images", images);
+    printf("%-24s %.2f %%\n", "top-1", s->top1);
+    printf("%-24s %.2f %%\n", "top-5", s->top5);
+    printf("%-24s %.4f\n", "cross-entropy", s->loss);
+    if (!a)
+        return;
+    printf("%-24s %.2f %%\n", "agreement", a->agreement);
+    printf("%-24s %.4f\n", "KL(teacher || student)", a->kl_teacher_student);
+    printf("%-24s %.4f\n", "KL(student || teacher)", a->kl_student_teacher);
+    printf("%-24s %.4f\n", "CKA of pooled features", a->cka_pooled);
+    printf("%-24s %.4f\n", "CKA of logits", a->cka_logits);
+}
+
+static sftn_status measure(const sftn_network *net, const eval_options *opt,
+                           const cli_data_options *data_options, const sftn_plan_options *plan,
+                           const char *file, sftn_error *err)
+{
+    char teacher_file[640];
+    sftn_network teacher = {0};
+    sftn_dataset *data = NULL;
+    sftn_scores scores;
+    sftn_similarity similarity;
+    sftn_status status = cli_open_data(data_options, &data, err);
+
+    if (status == SFTN_OK)
+        status = sftn_evaluate(net, data, (sftn_split)opt->split, plan, &scores, err);
+    if (status == SFTN_OK && opt->teacher) {
+        cli_model_file(opt->teacher, teacher_file, sizeof teacher_file);
+        status = sftn_network_load(teacher_file, &teacher, err);
+        if (status == SFTN_OK)
+            status = sftn_compare(&teacher, net, data, (sftn_split)opt->split, plan, &similarity,
+                                  err);
+        sftn_network_free(&teacher);
+    }
+    if (status == SFTN_OK && opt->json)
+        print_json(file, &scores, opt->teacher ? &similarity : NULL);
+    else if (status == SFTN_OK)
+        print_text(&scores, opt->teacher ? &similarity : NULL);
+    sftn_dataset_close(data);
+    return status;
+}
+
+int cmd_eval(int argc, char **argv)
+{
+    cli_args args = {.usage = &usage, .argc = argc, .argv = argv};
+    eval_options opt;
+    cli_data_options data;
+    cli_machine_options machine;
+    sftn_plan_options plan;
+    sftn_network net = {0};
+    sftn_error err = {0};
+    char file[640];
+    int code;
+
+    cli_accept(&args, "measure", "", table, &opt);
+    cli_accept(&args, "data", "", cli_data_table, &data);
+    cli_accept(&args, "machine", "", cli_machine_table, &machine);
+    if (cli_parse(&args, &code)) {
+        cli_model_file(args.file[0], file, sizeof file);
+        if (cli_plan_options(&machine, &plan, &err) != SFTN_OK) {
+            code = cli_misuse("%s", err.text);
+        } else if (sftn_network_load(file, &net, &err) != SFTN_OK) {
+            code = cli_fail(&err);
+        } else {
+            if (!cli_given(&args, "data") && net.data[0])
+                data.data = net.data;
+            if (measure(&net, &opt, &data, &plan, file, &err) != SFTN_OK)
+                code = cli_fail(&err);
+        }
+    }
+    sftn_network_free(&net);
+    cli_args_free(&args);
+    return code;
+}

@@ -1,0 +1,69 @@
+/*
+ * main.c: the sftn command: finds the subcommand and runs it.
+ */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const cli_command commands[] = {
+#define COMMAND(name, summary) {#name, summary, cmd_##name},
+#include "cli/commands.def"
+#undef COMMAND
+};
+
+const cli_command *cli_command_list(int i)
+{
+    return i >= 0 && i < CLI_COUNT(commands) ? &commands[i] : NULL;
+}
+
+const cli_command *cli_command_find(const char *name)
+{
+    const char *names[CLI_COUNT(commands) + 1] = {NULL};
+    const char *nearest;
+
+    for (int i = 0; i < CLI_COUNT(commands); i++) {
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+        names[i] = commands[i].name;
+    }
+    nearest = sftn_nearest_name(name, names);
+    if (nearest)
+        cli_misuse("there is no command '%s'; did you mean '%s'?", name, nearest);
+    else
+        cli_misuse("there is no command '%s'; 'sftn help' lists them", name);
+    return NULL;
+}
+
+void cli_print_commands(FILE *out)
+{
+    fprintf(out, "usage: sftn COMMAND [arguments] [options]\n\n"
+                 "Trains teachers that students learn well from, and the students.\n\n");
+    for (int i = 0; i < CLI_COUNT(commands); i++)
+        fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
+    fprintf(out, "\n'sftn help COMMAND' lists a command's options.\n");
+}
+
+int main(int argc, char **argv)
+{
+    const cli_command *command;
+    int code;
+
+    if (argc < 2) {
+        cli_print_commands(stderr);
+        return CLI_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        argv[1] = (char *)"help";
+    else if (strcmp(argv[1], "--version") == 0)
+        argv[1] = (char *)"version";
+    command = cli_command_find(argv[1]);
+    if (!command)
+        return CLI_USAGE;
+    code = command->run(argc - 1, argv + 1);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "sftn: standard output cannot be written: %s\n", strerror(errno));
+        return code ? code : CLI_FAILED;
+    }
+    return code;
+}

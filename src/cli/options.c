@@ -1,0 +1,97 @@
+/*
+ * options.c: the tables for data and machine that most commands share.
+ */
+#include "cli/cli.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+const sftn_option cli_data_table[] = {
+    {"data", SFTN_OPT_STRING, offsetof(cli_data_options, data), 0, 0, 0,
+     "data set; 'sftn list data' names them", NULL, "cifar100"},
+    {"data-path", SFTN_OPT_STRING, offsetof(cli_data_options, data_path), 0, 0, 0,
+     "directory or archive that holds it, where it is not in its usual place", NULL, NULL},
+    {"limit", SFTN_OPT_INT64, offsetof(cli_data_options, limit), 0, 0, 1e12,
+     "train on the first N records only; 0 is all", NULL, NULL},
+    {"validation", SFTN_OPT_INT64, offsetof(cli_data_options, validation), 0, 0, 1e12,
+     "hold out N training records to choose the best epoch by", NULL, NULL},
+    {"data-seed", SFTN_OPT_INT64, offsetof(cli_data_options, data_seed), 1, 0, 1e15,
+     "chooses the held-out records and draws the built-in set; the same for runs that are compared",
+     NULL, NULL},
+    {"cache", SFTN_OPT_BOOL, offsetof(cli_data_options, cache), 1, 0, 1,
+     "keep the decoded data set in a file for the next time", NULL, NULL},
+    SFTN_OPTION_END,
+};
+
+const sftn_option cli_machine_table[] = {
+    {"precision", SFTN_OPT_CHOICE, offsetof(cli_machine_options, precision), 0, 0, 1,
+     "of activations and their gradients; weights, statistics and losses are always float32",
+     "float32|bfloat16", NULL},
+    {"backend", SFTN_OPT_STRING, offsetof(cli_machine_options, backend), 0, 0, 0,
+     "'sftn list backends' names them", NULL, "cpu"},
+    {"threads", SFTN_OPT_INT, offsetof(cli_machine_options, threads), 0, 0, 1024,
+     "threads that compute; 0 is one for each core", NULL, NULL},
+    SFTN_OPTION_END,
+};
+
+sftn_status cli_open_data(const cli_data_options *o, sftn_dataset **d, sftn_error *err)
+{
+    const sftn_data_options options = {
+        .name = o->data,
+        .path = o->data_path,
+        .limit = o->limit,
+        .validation = o->validation,
+        .seed = (uint64_t)o->data_seed,
+        .no_cache = !o->cache,
+    };
+
+    return sftn_dataset_open(&options, d, err);
+}
+
+sftn_status cli_plan_options(const cli_machine_options *o, sftn_plan_options *plan,
+                             sftn_error *err)
+{
+    const char *names[16] = {NULL};
+    bool known = false;
+
+    for (int i = 0; i < CLI_COUNT(names) - 1 && (names[i] = sftn_backend_list(i)) != NULL; i++)
+        known = known || strcmp(names[i], o->backend) == 0;
+    if (!known) {
+        const char *nearest = sftn_nearest_name(o->backend, names);
+
+        return sftn_fail(err, SFTN_ERR_ARGUMENT, "there is no backend '%s'; %s '%s'%s", o->backend,
+                         nearest ? "did you mean" : "this build has", nearest ? nearest : names[0],
+                         nearest ? "?" : " and others: 'sftn list backends'");
+    }
+    sftn_set_threads(o->threads);
+    *plan = (sftn_plan_options){.backend = o->backend, .precision = (sftn_precision)o->precision};
+    return SFTN_OK;
+}
+
+void cli_model_file(const char *path, char *buf, size_t size)
+{
+    struct stat st;
+    const bool directory = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+
+    snprintf(buf, size, "%s%s", path, directory ? "/model.safetensors" : "");
+}
+
+int64_t cli_model_size(const sftn_model *model, int classes, int channels, int image_size)
+{
+    sftn_graph *g = sftn_graph_new();
+    sftn_params *params = sftn_params_new();
+    int64_t size = -1;
+
+    if (g && params) {
+        const sftn_scope scope = {.g = g, .params = params};
+        const sftn_shape shape = SFTN_SHAPE(1, channels, image_size, image_size);
+        const sftn_value image = sftn_graph_input(g, "image", (sftn_type){.shape = shape});
+
+        sftn_model_build(model, &scope, image, classes, 0);
+        if (sftn_graph_status(g, NULL) == SFTN_OK)
+            size = sftn_params_trainable(params);
+    }
+    sftn_graph_free(g);
+    sftn_params_free(params);
+    return size;
+}

@@ -1,0 +1,185 @@
+/*
+ * progress.c: one line that keeps changing on a terminal, one line an epoch anywhere else.
+ */
+#include "cli/cli.h"
+
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LINE_SIZE = 512, MIN_BAR = 6, MAX_BAR = 30 };
+
+static const double redraw_s = 0.1;
+
+static double now_s(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+cli_progress cli_progress_new(void)
+{
+    return (cli_progress){.bar = isatty(STDERR_FILENO) != 0};
+}
+
+void cli_progress_clear(const cli_progress *p)
+{
+    if (p->bar)
+        fputs("\r\033[K", stderr);
+}
+
+void cli_format_duration(double seconds, char *buf, size_t size)
+{
+    const long s = seconds > 0.0 ? (long)(seconds + 0.5) : 0;
+
+    if (s >= 3600)
+        snprintf(buf, size, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+    else
+        snprintf(buf, size, "%ld:%02ld", s / 60, s % 60);
+}
+
+void cli_format_count(int64_t n, char *buf, size_t size)
+{
+    char digits[32];
+    const int length = snprintf(digits, sizeof digits, "%lld", (long long)n);
+    size_t out = 0;
+
+    for (int i = 0; i < length && out + 2 < size; i++) {
+        if (i > 0 && (length - i) % 3 == 0 && digits[i - 1] != '-')
+            buf[out++] = ',';
+        buf[out++] = digits[i];
+    }
+    buf[out] = '\0';
+}
+
+void cli_format_bytes(int64_t n, char *buf, size_t size)
+{
+    static const char *const unit[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+    double value = (double)n;
+    int i = 0;
+
+    for (; value >= 1024.0 && i < CLI_COUNT(unit) - 1; i++)
+        value /= 1024.0;
+    snprintf(buf, size, i == 0 ? "%.0f %s" : "%.1f %s", value, unit[i]);
+}
+
+static int terminal_width(void)
+{
+    struct winsize w;
+
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 20 ? w.ws_col : 80;
+}
+
+/* "before [====>    ] after" on the terminal's current line, never wider than the terminal. */
+static void draw_line(const char *before, double fraction, const char *after)
+{
+    const int width = terminal_width() - 1;
+    const int room = width - (int)strlen(before) - (int)strlen(after) - 4;
+    char bar[MAX_BAR + 1];
+    char line[2 * LINE_SIZE];
+
+    if (room >= MIN_BAR) {
+        const int length = room < MAX_BAR ? room : MAX_BAR;
+        const int full = (int)(fraction * length + 0.5);
+
+        for (int i = 0; i < length; i++)
+            bar[i] = i < full ? '=' : i == full ? '>' : ' ';
+        bar[length] = '\0';
+        snprintf(line, sizeof line, "%s [%s] %s", before, bar, after);
+    } else {
+        snprintf(line, sizeof line, "%s %s", before, after);
+    }
+    fprintf(stderr, "\r%.*s\033[K", width, line);
+    fflush(stderr);
+}
+
+static size_t add_text(char *line, size_t used, const char *text)
+{
+    const size_t length = strlen(text);
+
+    if (used + length + 1 > LINE_SIZE)
+        return used;
+    memcpy(line + used, text, length + 1);
+    return used + length;
+}
+
+static void format_step(const sftn_progress *p, int room, char *after)
+{
+    char part[96], left[32];
+    size_t used = 0;
+
+    cli_format_duration(p->remaining_s, left, sizeof left);
+    snprintf(part, sizeof part, "%.0f images/s  loss %.3f  train %.1f%%", p->images_per_s, p->loss,
+             p->train_top1);
+    used = add_text(after, used, part);
+    for (int i = 0; p->nterms > 1 && i < p->nterms; i++) {
+        snprintf(part, sizeof part, "  %s %.3f", p->term_name[i], p->term[i]);
+        if ((int)(used + strlen(part) + strlen(left)) + 7 <= room - MIN_BAR)
+            used = add_text(after, used, part);
+    }
+    snprintf(part, sizeof part, "  %s left", left);
+    add_text(after, used, part);
+}
+
+static void print_epoch(const sftn_progress *p)
+{
+    char left[32];
+
+    fprintf(stderr, "epoch %lld/%lld  lr %.4g  loss %.4f", (long long)p->epoch,
+            (long long)p->epochs, p->lr, p->loss);
+    for (int i = 0; p->nterms > 1 && i < p->nterms; i++)
+        fprintf(stderr, "  %s %.4f", p->term_name[i], p->term[i]);
+    fprintf(stderr, "  train %.2f%%", p->train_top1);
+    if (p->validation_top1 >= 0.0)
+        fprintf(stderr, "  validation %.2f%%", p->validation_top1);
+    if (p->test_top1 >= 0.0)
+        fprintf(stderr, "  test %.2f%%", p->test_top1);
+    if (p->ema_top1 >= 0.0)
+        fprintf(stderr, "  averaged %.2f%%", p->ema_top1);
+    cli_format_duration(p->remaining_s, left, sizeof left);
+    fprintf(stderr, "  %.0f images/s  %s left\n", p->images_per_s, left);
+}
+
+void cli_show_progress(void *ctx, const sftn_progress *p)
+{
+    cli_progress *state = ctx;
+    const double now = now_s();
+    char before[64], after[LINE_SIZE];
+
+    if (p->epoch_done) {
+        cli_progress_clear(state);
+        print_epoch(p);
+        return;
+    }
+    if (!state->bar || now - state->drawn_s < redraw_s)
+        return;
+    state->drawn_s = now;
+    snprintf(before, sizeof before, "epoch %lld/%lld %3lld%%", (long long)p->epoch,
+             (long long)p->epochs, (long long)(p->batches ? 100 * p->batch / p->batches : 0));
+    format_step(p, terminal_width() - (int)strlen(before) - 5, after);
+    draw_line(before, p->batches ? (double)p->batch / (double)p->batches : 0.0, after);
+}
+
+bool cli_show_download(void *ctx, int64_t done, int64_t total)
+{
+    cli_progress *state = ctx;
+    const double now = now_s();
+    char after[96], have[32], all[32];
+
+    if (cli_stop_requested(NULL))
+        return false;
+    if (!state->bar || (now - state->drawn_s < redraw_s && done != total))
+        return true;
+    state->drawn_s = now;
+    cli_format_bytes(done, have, sizeof have);
+    cli_format_bytes(total, all, sizeof all);
+    if (total > 0)
+        snprintf(after, sizeof after, "%s of %s", have, all);
+    else
+        snprintf(after, sizeof after, "%s", have);
+    draw_line("downloading", total > 0 ? (double)done / (double)total : 0.0, after);
+    return true;
+}

@@ -1,0 +1,243 @@
+/*
+ * workload.c: training steps of the three kinds, and inference of a frozen network.
+ */
+#include "cli/workload.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FIELD(name) offsetof(cli_workload_options, name)
+
+enum { AUTO, SFTN_TEACHER, KD, PLAIN, FROZEN };
+
+/* Small, so that weights stay ordinary numbers however long a measurement runs on noise. */
+static const double step_lr = 1e-4;
+
+const sftn_option cli_workload_table[] = {
+    {"workload", SFTN_OPT_CHOICE, FIELD(workload), AUTO, 0, 4,
+     "sftn: a teacher with student branches; kd: a student beside a frozen teacher; plain: one "
+     "network; frozen: one network's answers only.  auto: plain with --model, kd with --method, "
+     "else sftn",
+     "auto|sftn|kd|plain|frozen", NULL},
+    {"model", SFTN_OPT_STRING, FIELD(model), 0, 0, 0,
+     "network of plain and frozen; unless given, the student and the teacher", NULL, NULL},
+    {"teacher", SFTN_OPT_STRING, FIELD(teacher), 0, 0, 0, "network of the teacher", NULL,
+     "wrn_40_2"},
+    {"student", SFTN_OPT_STRING, FIELD(student), 0, 0, 0, "network of the student", NULL,
+     "wrn_16_2"},
+    {"method", SFTN_OPT_STRING, FIELD(method), 0, 0, 0, "methods of kd, joined by +", NULL, "kd"},
+    {"batch", SFTN_OPT_INT64, FIELD(batch), 64, 1, 65536, "images a step", NULL, NULL},
+    {"classes", SFTN_OPT_INT, FIELD(classes), 100, 2, 100000, "classes told apart", NULL, NULL},
+    {"image-size", SFTN_OPT_INT, FIELD(image_size), 32, 8, 512, "height and width", NULL, NULL},
+    SFTN_OPTION_END,
+};
+
+enum { CHANNELS = 3 };
+
+static sftn_shape image_shape(const cli_workload_options *o)
+{
+    return SFTN_SHAPE(o->batch, CHANNELS, o->image_size, o->image_size);
+}
+
+/* Fixed numbers, spread like normalized pixels. */
+static sftn_status write_inputs(sftn_plan *plan, const cli_workload_options *o, bool labels,
+                                sftn_error *err)
+{
+    const sftn_shape shape = image_shape(o);
+    const int64_t count = sftn_shape_count(&shape);
+    float *values = malloc((size_t)count * sizeof *values);
+    uint32_t state = 1;
+    sftn_status status;
+
+    if (!values)
+        return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
+    for (int64_t i = 0; i < count; i++) {
+        state = state * 1664525u + 1013904223u;
+        values[i] = (float)(state >> 8) * (4.0f / 16777216.0f) - 2.0f;
+    }
+    status = sftn_plan_write_float(plan, "image", values, err);
+    if (status == SFTN_OK && labels) {
+        for (int64_t i = 0; i < o->batch; i++)
+            values[i] = (float)(i % o->classes);
+        status = sftn_plan_write_float(plan, "labels", values, err);
+    }
+    free(values);
+    return status;
+}
+
+static sftn_status frozen_new(const sftn_model *model, const cli_workload_options *o,
+                              const sftn_plan_options *plan, cli_workload *w, sftn_error *err)
+{
+    sftn_scope scope = {.frozen = true};
+    sftn_status status;
+
+    w->graph = scope.g = sftn_graph_new();
+    w->params = scope.params = sftn_params_new();
+    if (!w->graph || !w->params)
+        return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
+    const sftn_value image =
+        sftn_graph_input(w->graph, "image", (sftn_type){.shape = image_shape(o)});
+    const sftn_taps taps = sftn_model_build(model, &scope, image, o->classes, 0);
+
+    sftn_graph_output(w->graph, "logits", taps.logits);
+    sftn_params_init(w->params, 1);
+    status = sftn_graph_status(w->graph, err);
+    if (status == SFTN_OK)
+        status = sftn_plan_new(w->graph, plan, &w->plan, err);
+    if (status == SFTN_OK)
+        status = write_inputs(w->plan, o, false, err);
+    return status;
+}
+
+static sftn_status stepper_new(const cli_workload_options *o, const sftn_plan_options *plan,
+                               cli_workload *w, sftn_error *err)
+{
+    const sftn_train_options options = {
+        .plan = *plan,
+        .batch = o->batch,
+        .momentum = 0.9,
+        .weight_decay = 5e-4,
+    };
+    sftn_status status = sftn_stepper_new(&w->job, &options, image_shape(o), &w->stepper, err);
+
+    if (status == SFTN_OK)
+        status = write_inputs(sftn_stepper_plan(w->stepper), o, true, err);
+    return status;
+}
+
+static sftn_status teach_new(const sftn_model *teacher, const sftn_model *student,
+                             const cli_scheme *scheme, const cli_workload_options *o,
+                             cli_workload *w, sftn_error *err)
+{
+    const sftn_teach_options options = {
+        .scheme = scheme->scheme,
+        .scheme_options = scheme->options,
+        .teacher = teacher,
+        .student = student,
+        .classes = o->classes,
+        .channels = CHANNELS,
+        .image_size = o->image_size,
+        .seed = 1,
+    };
+
+    return sftn_teach_job(&options, &w->job, err);
+}
+
+static sftn_status distill_new(const sftn_model *teacher, const sftn_model *student,
+                               const cli_methods *methods, const cli_workload_options *o,
+                               cli_workload *w, sftn_error *err)
+{
+    sftn_distill_options options = {
+        .student = student,
+        .teacher = teacher,
+        .task_weight = cli_default_task_weight(methods),
+        .classes = o->classes,
+        .channels = CHANNELS,
+        .image_size = o->image_size,
+        .seed = 1,
+    };
+
+    cli_use_methods(methods, &options);
+    return sftn_distill_job(&options, &w->job, err);
+}
+
+static sftn_status find_models(const char *const name[3], sftn_model model[3], sftn_error *err)
+{
+    sftn_status status = SFTN_OK;
+
+    for (int i = 0; i < 3 && status == SFTN_OK; i++)
+        if (name[i])
+            status = sftn_model_find(name[i], &model[i], err);
+    return status;
+}
+
+/* The plain scheme, for a network by itself. */
+static sftn_status plain_new(const sftn_model *model, const cli_workload_options *o,
+                             cli_workload *w, int *code, sftn_error *err)
+{
+    cli_scheme scheme = {0};
+    sftn_status status = SFTN_ERR_MEMORY;
+
+    if (cli_plain_scheme(&scheme, code))
+        status = teach_new(model, NULL, &scheme, o, w, err);
+    cli_scheme_free(&scheme);
+    return status;
+}
+
+static sftn_status build(const cli_args *a, const cli_workload_options *o,
+                         const cli_methods *methods, const cli_scheme *scheme,
+                         const sftn_plan_options *plan, const sftn_model model[3],
+                         cli_workload *w, int *code, sftn_error *err)
+{
+    const sftn_model *teacher = &model[1], *student = &model[2];
+    int kind = o->workload;
+    sftn_status status = SFTN_OK;
+
+    if (kind == AUTO)
+        kind = o->model ? PLAIN : cli_given(a, "method") ? KD : SFTN_TEACHER;
+    if (kind == FROZEN) {
+        teacher = o->model ? &model[0] : teacher;
+        snprintf(w->title, sizeof w->title, "frozen %s", teacher->name);
+        return frozen_new(teacher, o, plan, w, err);
+    }
+    if (kind == PLAIN) {
+        student = o->model ? &model[0] : student;
+        snprintf(w->title, sizeof w->title, "plain %s", student->name);
+        status = plain_new(student, o, w, code, err);
+    } else if (kind == KD) {
+        snprintf(w->title, sizeof w->title, "%s of %s from %s", o->method, student->name,
+                 teacher->name);
+        status = distill_new(teacher, student, methods, o, w, err);
+    } else {
+        snprintf(w->title, sizeof w->title, "%s of %s with branches of %s", scheme->scheme->name,
+                 teacher->name, student->name);
+        status = teach_new(teacher, scheme->scheme->needs_student ? student : NULL, scheme, o, w,
+                           err);
+    }
+    return status == SFTN_OK ? stepper_new(o, plan, w, err) : status;
+}
+
+bool cli_workload_new(cli_args *a, const cli_workload_options *o, const cli_methods *methods,
+                      const cli_scheme *scheme, const sftn_plan_options *plan, cli_workload *w,
+                      int *code)
+{
+    const char *const names[3] = {o->model, o->teacher, o->student};
+    sftn_model model[3] = {0};
+    sftn_error err = {0};
+
+    *code = CLI_DONE;
+    w->batch = o->batch;
+    if (find_models(names, model, &err) != SFTN_OK)
+        *code = cli_misuse("%s", err.text);
+    else if (build(a, o, methods, scheme, plan, model, w, code, &err) != SFTN_OK)
+        *code = *code ? *code : cli_fail(&err);
+    return *code == CLI_DONE;
+}
+
+void cli_workload_free(cli_workload *w)
+{
+    sftn_stepper_free(w->stepper);
+    if (w->job.free)
+        sftn_job_free(&w->job);
+    sftn_plan_free(w->plan);
+    sftn_graph_free(w->graph);
+    sftn_params_free(w->params);
+}
+
+void cli_workload_run(cli_workload *w)
+{
+    if (w->stepper)
+        sftn_stepper_run(w->stepper, step_lr);
+    else
+        sftn_plan_run(w->plan);
+}
+
+const sftn_graph *cli_workload_graph(const cli_workload *w)
+{
+    return w->stepper ? sftn_stepper_graph(w->stepper) : w->graph;
+}
+
+sftn_plan *cli_workload_plan(cli_workload *w)
+{
+    return w->stepper ? sftn_stepper_plan(w->stepper) : w->plan;
+}

@@ -1,0 +1,43 @@
+/*
+ * workload.h: one compiled step on synthetic images, for dump and bench.
+ */
+#ifndef SFTN_CLI_WORKLOAD_H
+#define SFTN_CLI_WORKLOAD_H
+
+#include "cli/cli.h"
+
+typedef struct cli_workload_options {
+    int workload;
+    const char *model, *teacher, *student, *method;
+    int64_t batch;
+    int classes, image_size;
+} cli_workload_options;
+
+extern const sftn_option cli_workload_table[];
+
+typedef struct cli_workload {
+    char title[192]; /* "kd: student wrn_16_2, teacher wrn_40_2" */
+    int64_t batch;
+    /* a training step */
+    sftn_job job;
+    sftn_stepper *stepper;
+    /* or a frozen network */
+    sftn_graph *graph;
+    sftn_params *params;
+    sftn_plan *plan;
+} cli_workload;
+
+/*
+ * Build, compile and fill with synthetic images.  False with *code set on failure; free in both
+ * cases.
+ */
+bool cli_workload_new(cli_args *a, const cli_workload_options *o, const cli_methods *methods,
+                      const cli_scheme *scheme, const sftn_plan_options *plan, cli_workload *w,
+                      int *code);
+void cli_workload_free(cli_workload *w);
+
+void cli_workload_run(cli_workload *w);
+const sftn_graph *cli_workload_graph(const cli_workload *w);
+sftn_plan *cli_workload_plan(cli_workload *w);
+
+#endif

@@ -1,0 +1,23 @@
+# From a fresh checkout: `make demo` shows what sftn does, `make test` runs all tests.  CMake does the
+# work; CMakePresets.json has the other builds.
+BUILD  ?= build
+PREFIX ?= /usr/local
+JOBS   ?= $(shell nproc)
+
+.PHONY: all demo test install clean
+all:
+	@scripts/setup.sh
+	@cmake -S . -B $(BUILD)
+	@cmake --build $(BUILD) -j $(JOBS)
+
+demo: all
+	@scripts/demo.sh $(BUILD)/sftn
+
+test: all
+	@cd $(BUILD) && ctest --output-on-failure --no-tests=error
+
+install: all
+	@cmake --install $(BUILD) --prefix $(PREFIX)
+
+clean:
+	@rm -rf $(BUILD)

@@ -24,15 +24,15 @@ typedef struct sftn_verify_row {
     const char *kind;  /* "network", "teacher step", "loss", "loss gradient" */
     bool missing;      /* this build has no network or method of that name; the rest is unset */
     bool ok;           /* every deviation is within its tolerance */
-    double deviation;  /* the largest; relative to the largest value of its tensor, or for gradients
-                          to their norm; infinite where a number is not finite */
+    double deviation;  /* the largest; relative to the largest value of its tensor, or for
+                          gradients to their norm; infinite where a number is not finite */
     double tolerance;
     const char *worst; /* where: "logits_eval", "grad_probe layer1.0.conv1.weight" */
 } sftn_verify_row;
 
 /*
- * Fill an array of n elements from its name.  With h the 64-bit FNV-1a hash of the name, element j is
- * made of SplitMix64's output for state h + (j + 1) 0x9E3779B97F4A7C15: u its upper 24 bits times
+ * Fill an array of n elements from its name.  With h the 64-bit FNV-1a hash of the name, element j
+ * is made of SplitMix64's output for state h + (j + 1) 0x9E3779B97F4A7C15: u its upper 24 bits times
  * 2^-24, in [0,1), and s = 2 u - 1.  The element is offset + u_factor u + s_factor s.
  */
 SFTN_API void sftn_verify_fill(const char *name, double offset, double u_factor, double s_factor,
@@ -47,8 +47,8 @@ SFTN_API void sftn_verify_fill_params(sftn_params *p);
 /*
  * Run every reference file below dir, in the order model, loss, sftn and by name, and report each.
  * plan: backend and precision (float32 is held to 1e-3 for networks, 1e-5 for losses and 1e-4 for
- * their gradients; bfloat16 to what its 8 bits of mantissa allow).  FILE: dir holds no reference file.
- * FORMAT: a file is damaged.  NUMERIC: some file deviates (after all have been reported).
+ * their gradients; bfloat16 to what its 8 bits of mantissa allow).  FILE: dir holds no reference
+ * file.  FORMAT: a file is damaged.  NUMERIC: some file deviates (after all have been reported).
  */
 SFTN_API sftn_status sftn_verify_dir(const char *dir, const sftn_plan_options *plan,
                                      void (*row)(void *ctx, const sftn_verify_row *row), void *ctx,

@@ -69,11 +69,11 @@ static void resnet_head(const sftn_scope *net, const sftn_model *model, sftn_val
     taps->logits = sftn_nn_dense(net, "fc", taps->pooled, (sftn_dense){.units = classes});
 }
 
-#define RESNET(text, layers, c0, c1, c2, c3, note)                                                 \
-    {                                                                                              \
-        .name = text, .summary = "CIFAR residual network of depth " #layers note, .nstages = 3,    \
-        .channels = {c0, c1, c2, c3}, .divisor = {1, 1, 2, 4}, .family = &sftn_family_resnet_cifar, \
-        .depth = layers, .width = c0                                                               \
+#define RESNET(text, layers, c0, c1, c2, c3, note)                                                \
+    {                                                                                             \
+        .name = text, .summary = "CIFAR residual network of depth " #layers note, .nstages = 3,   \
+        .channels = {c0, c1, c2, c3}, .divisor = {1, 1, 2, 4}, .depth = layers, .width = c0,      \
+        .family = &sftn_family_resnet_cifar                                                       \
     }
 
 static const sftn_model resnets[] = {

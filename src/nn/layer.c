@@ -54,7 +54,8 @@ static bool check_conv(const sftn_scope *s, const char *name, int64_t channels,
                        const sftn_conv *spec, int groups)
 {
     if (spec->filters < 1 || spec->size < 1 || spec->stride < 0 || groups < 1) {
-        sftn_graph_fail(s->g, "%s.%s: filters %d, size %d, stride %d, groups %d; expected at least 1",
+        sftn_graph_fail(s->g,
+                        "%s.%s: filters %d, size %d, stride %d, groups %d; expected at least 1",
                         s->name, name, spec->filters, spec->size, spec->stride, groups);
         return false;
     }

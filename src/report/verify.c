@@ -58,7 +58,7 @@ void sftn_verify_fill_params(sftn_params *p)
     }
 }
 
-void check_add(check *c, double deviation, const char *format, ...)
+void sftn_check_add(sftn_check *c, double deviation, const char *format, ...)
 {
     va_list args;
 
@@ -72,8 +72,8 @@ void check_add(check *c, double deviation, const char *format, ...)
     va_end(args);
 }
 
-sftn_status check_array(check *c, const sftn_tensors *t, const char *name, const double *got,
-                        int64_t n, sftn_error *err)
+sftn_status sftn_check_array(sftn_check *c, const sftn_tensors *t, const char *name,
+                             const double *got, int64_t n, sftn_error *err)
 {
     const sftn_array *array;
     const sftn_status status =
@@ -90,11 +90,12 @@ sftn_status check_array(check *c, const sftn_tensors *t, const char *name, const
         largest = fmax(largest, fabs((double)want[i]));
         difference = isfinite(d) ? fmax(difference, d) : INFINITY;
     }
-    check_add(c, largest > 0.0 ? difference / largest : difference, "%s", name);
+    sftn_check_add(c, largest > 0.0 ? difference / largest : difference, "%s", name);
     return SFTN_OK;
 }
 
-sftn_status meta_text(const sftn_tensors *t, const char *key, const char **text, sftn_error *err)
+sftn_status sftn_meta_text(const sftn_tensors *t, const char *key, const char **text,
+                           sftn_error *err)
 {
     *text = sftn_tensors_meta(t, key);
     if (!*text)
@@ -102,14 +103,14 @@ sftn_status meta_text(const sftn_tensors *t, const char *key, const char **text,
     return SFTN_OK;
 }
 
-sftn_status meta_int(const sftn_tensors *t, const char *key, int least, int *value,
-                     sftn_error *err)
+sftn_status sftn_meta_int(const sftn_tensors *t, const char *key, int least, int *value,
+                          sftn_error *err)
 {
     const char *text;
     char *end;
     long n;
 
-    if (meta_text(t, key, &text, err) != SFTN_OK)
+    if (sftn_meta_text(t, key, &text, err) != SFTN_OK)
         return SFTN_ERR_FORMAT;
     n = strtol(text, &end, 10);
     if (*end || end == text || n < least || n > 1000000)
@@ -120,30 +121,17 @@ sftn_status meta_int(const sftn_tensors *t, const char *key, int least, int *val
     return SFTN_OK;
 }
 
-sftn_status read_output(const sftn_plan *plan, const char *name, int64_t n, double **values,
-                        sftn_error *err)
+sftn_status sftn_check_output(sftn_check *c, const sftn_tensors *t, const sftn_plan *plan,
+                              const char *name, int64_t n, sftn_error *err)
 {
+    double *values = sftn_calloc((size_t)n, sizeof *values);
     sftn_status status;
 
-    *values = sftn_calloc((size_t)n, sizeof **values);
-    if (!*values)
+    if (!values)
         return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory for output %s", name);
-    status = sftn_plan_read(plan, name, *values, err);
-    if (status != SFTN_OK) {
-        free(*values);
-        *values = NULL;
-    }
-    return status;
-}
-
-sftn_status check_output(check *c, const sftn_tensors *t, const sftn_plan *plan, const char *name,
-                         int64_t n, sftn_error *err)
-{
-    double *values;
-    sftn_status status = read_output(plan, name, n, &values, err);
-
+    status = sftn_plan_read(plan, name, values, err);
     if (status == SFTN_OK)
-        status = check_array(c, t, name, values, n, err);
+        status = sftn_check_array(c, t, name, values, n, err);
     free(values);
     return status;
 }
@@ -153,19 +141,19 @@ sftn_status check_output(check *c, const sftn_tensors *t, const sftn_plan *plan,
 typedef struct kind {
     const char *folder;
     const char *name, *grad_name; /* of the rows; NULL: no row of its own for gradients */
-    sftn_status (*run)(verify_case *v, sftn_error *err);
+    sftn_status (*run)(sftn_verify_case *v, sftn_error *err);
     /* Tolerances of values and gradients in float32, and in bfloat16. */
     double value, grad, narrow_value, narrow_grad;
 } kind;
 
 /*
- * bfloat16 keeps 8 bits: a rounding is up to 2^-9 of the value, and a network of tens of layers adds
- * up tens of them, more where batch norm enlarges small differences.
+ * bfloat16 keeps 8 bits: a rounding is up to 2^-9 of the value, and a network of tens of layers
+ * adds up tens of them, more where batch norm enlarges small differences.
  */
 static const kind kinds[] = {
-    {"model", "network", NULL, verify_network, 1e-3, 1e-3, 0.25, 0.25},
-    {"loss", "loss", "loss gradient", verify_loss, 1e-5, 1e-4, 0.02, 0.05},
-    {"sftn", "teacher step", NULL, verify_teacher, 1e-3, 1e-3, 0.25, 0.25},
+    {"model", "network", NULL, sftn_verify_network, 1e-3, 1e-3, 0.25, 0.25},
+    {"loss", "loss", "loss gradient", sftn_verify_loss, 1e-5, 1e-4, 0.02, 0.05},
+    {"sftn", "teacher step", NULL, sftn_verify_teacher, 1e-3, 1e-3, 0.25, 0.25},
 };
 
 typedef struct walk {
@@ -177,7 +165,7 @@ typedef struct walk {
     char first[128]; /* the first file that deviates */
 } walk;
 
-static void report(walk *w, const char *file, const char *name, const check *c)
+static void report(walk *w, const char *file, const char *name, const sftn_check *c)
 {
     const sftn_verify_row row = {.file = file,
                                  .kind = name,
@@ -195,7 +183,7 @@ static sftn_status run_file(walk *w, const kind *k, const char *name, sftn_error
 {
     const bool narrow = w->plan->precision == SFTN_BFLOAT16 &&
                         !(w->plan->backend && strcmp(w->plan->backend, "ref") == 0);
-    verify_case v = {.plan = w->plan,
+    sftn_verify_case v = {.plan = w->plan,
                      .narrow = narrow,
                      .value = {.tolerance = narrow ? k->narrow_value : k->value},
                      .grad = {.tolerance = narrow ? k->narrow_grad : k->grad}};

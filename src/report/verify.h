@@ -8,43 +8,41 @@
 #include "sftn/verify.h"
 
 /* The deviations of one row: the largest, and where it was. */
-typedef struct check {
+typedef struct sftn_check {
     double tolerance, deviation;
     char worst[192];
-} check;
+} sftn_check;
 
 /* Take a deviation into account; NaN counts as infinite. */
-void check_add(check *c, double deviation, const char *format, ...) SFTN_PRINTF(3, 4);
+void sftn_check_add(sftn_check *c, double deviation, const char *format, ...) SFTN_PRINTF(3, 4);
 /*
- * Compare n values with the file's array `name`, relative to the largest of its values.  FORMAT where the
- * file has no such array of n float32.
+ * Compare n values with the file's array `name`, relative to the largest of its values.  FORMAT
+ * where the file has no such array of n float32.
  */
-sftn_status check_array(check *c, const sftn_tensors *t, const char *name, const double *got,
-                        int64_t n, sftn_error *err);
+sftn_status sftn_check_array(sftn_check *c, const sftn_tensors *t, const char *name,
+                             const double *got, int64_t n, sftn_error *err);
 
 /* One reference file, and how to run it. */
-typedef struct verify_case {
+typedef struct sftn_verify_case {
     const sftn_tensors *file;
     const sftn_plan_options *plan;
     bool narrow;        /* bfloat16 activations */
     bool missing;       /* out: no network or method of that name */
-    check value, grad;  /* out */
-} verify_case;
+    sftn_check value, grad;  /* out */
+} sftn_verify_case;
 
-sftn_status verify_network(verify_case *v, sftn_error *err);
-sftn_status verify_teacher(verify_case *v, sftn_error *err);
-sftn_status verify_loss(verify_case *v, sftn_error *err);
+sftn_status sftn_verify_network(sftn_verify_case *v, sftn_error *err);
+sftn_status sftn_verify_teacher(sftn_verify_case *v, sftn_error *err);
+sftn_status sftn_verify_loss(sftn_verify_case *v, sftn_error *err);
 
 /* Metadata `key` as text, or as a whole number of at least `least`; FORMAT where it is not. */
-sftn_status meta_text(const sftn_tensors *t, const char *key, const char **text, sftn_error *err);
-sftn_status meta_int(const sftn_tensors *t, const char *key, int least, int *value,
-                     sftn_error *err);
+sftn_status sftn_meta_text(const sftn_tensors *t, const char *key, const char **text,
+                           sftn_error *err);
+sftn_status sftn_meta_int(const sftn_tensors *t, const char *key, int least, int *value,
+                          sftn_error *err);
 
-/* A plan's output in new memory of *n doubles, owned by the caller. */
-sftn_status read_output(const sftn_plan *plan, const char *name, int64_t n, double **values,
-                        sftn_error *err);
 /* Compare the plan's output `name` with the file's array of the same name, n values. */
-sftn_status check_output(check *c, const sftn_tensors *t, const sftn_plan *plan, const char *name,
-                         int64_t n, sftn_error *err);
+sftn_status sftn_check_output(sftn_check *c, const sftn_tensors *t, const sftn_plan *plan,
+                              const char *name, int64_t n, sftn_error *err);
 
 #endif

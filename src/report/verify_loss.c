@@ -2,8 +2,8 @@
  * verify_loss: a distillation method's loss and gradients on stored inputs.
  *
  * A file holds logits_s, logits_t and labels, or features feat_s.i and feat_t.i of student and
- * teacher, one for each stage.  Where it has one loss for each pair of features, every pair is run as
- * a network of one stage, and the gradient is that of their sum.
+ * teacher, one for each stage.  Where it has one loss for each pair of features, every pair is run
+ * as a network of one stage, and the gradient is that of their sum.
  */
 #include "report/verify.h"
 
@@ -175,7 +175,7 @@ static sftn_status write_inputs(loss_graph *l, sftn_error *err)
     return status;
 }
 
-static sftn_status compare(verify_case *v, const loss_graph *l, int n, sftn_error *err)
+static sftn_status compare(sftn_verify_case *v, const loss_graph *l, int n, sftn_error *err)
 {
     double values[SFTN_MAX_STAGES] = {0};
     sftn_status status = SFTN_OK;
@@ -187,14 +187,14 @@ static sftn_status compare(verify_case *v, const loss_graph *l, int n, sftn_erro
         status = sftn_plan_read(l->plan, name, &values[i], err);
     }
     if (status == SFTN_OK)
-        status = check_array(&v->value, v->file, "loss", values, n, err);
+        status = sftn_check_array(&v->value, v->file, "loss", values, n, err);
     for (int i = 0; i < l->nin && status == SFTN_OK; i++) {
         char name[160];
 
         if (sftn_is_none(l->in[i].grad))
             continue;
         snprintf(name, sizeof name, "grad.%s", l->in[i].array->name);
-        status = check_output(&v->grad, v->file, l->plan, name, l->in[i].array->count, err);
+        status = sftn_check_output(&v->grad, v->file, l->plan, name, l->in[i].array->count, err);
     }
     return status;
 }
@@ -217,7 +217,8 @@ static sftn_status set_options(loss_graph *l, const sftn_tensors *t, const sftn_
     return status;
 }
 
-static sftn_status run_loss(verify_case *v, loss_graph *l, const sftn_distiller *m, sftn_error *err)
+static sftn_status run_loss(sftn_verify_case *v, loss_graph *l, const sftn_distiller *m,
+                            sftn_error *err)
 {
     const sftn_array *loss = sftn_tensors_find(v->file, "loss");
     const int n = loss ? (int)loss->count : 0;
@@ -245,12 +246,12 @@ static sftn_status run_loss(verify_case *v, loss_graph *l, const sftn_distiller 
     return compare(v, l, n, err);
 }
 
-sftn_status verify_loss(verify_case *v, sftn_error *err)
+sftn_status sftn_verify_loss(sftn_verify_case *v, sftn_error *err)
 {
     loss_graph l = {.g = sftn_graph_new(), .params = sftn_params_new()};
     const sftn_distiller *m;
     const char *name;
-    sftn_status status = meta_text(v->file, "loss", &name, err);
+    sftn_status status = sftn_meta_text(v->file, "loss", &name, err);
 
     if (status == SFTN_OK && (!l.g || !l.params))
         status = sftn_fail(err, SFTN_ERR_MEMORY, "out of memory for a graph");

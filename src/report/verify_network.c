@@ -39,13 +39,13 @@ static void subject_free(subject *s)
 
 static sftn_status subject_open(subject *s, int nstores, const sftn_tensors *t, sftn_error *err)
 {
-    sftn_status status = meta_int(t, "batch", 1, &s->batch, err);
+    sftn_status status = sftn_meta_int(t, "batch", 1, &s->batch, err);
 
     s->size = 32;
     if (status == SFTN_OK)
-        status = meta_int(t, "classes", 2, &s->classes, err);
+        status = sftn_meta_int(t, "classes", 2, &s->classes, err);
     if (status == SFTN_OK && sftn_tensors_meta(t, "input_size"))
-        status = meta_int(t, "input_size", 1, &s->size, err);
+        status = sftn_meta_int(t, "input_size", 1, &s->size, err);
     for (int i = 0; i < nstores && status == SFTN_OK; i++) {
         s->params[i] = sftn_params_new();
         if (!s->params[i])
@@ -71,7 +71,7 @@ static sftn_status subject_graph(subject *s, sftn_value *image, sftn_value *labe
 }
 
 /* Compile, write the inputs that are read, run once. */
-static sftn_status subject_run(subject *s, const verify_case *v, sftn_error *err)
+static sftn_status subject_run(subject *s, const sftn_verify_case *v, sftn_error *err)
 {
     const int64_t n = (int64_t)s->batch * 3 * s->size * s->size;
     const sftn_array *array = NULL;
@@ -112,7 +112,7 @@ static sftn_status name_list(const sftn_tensors *t, const char *key, json_object
     const char *text;
 
     *list = NULL;
-    if (meta_text(t, key, &text, err) != SFTN_OK)
+    if (sftn_meta_text(t, key, &text, err) != SFTN_OK)
         return SFTN_ERR_FORMAT;
     *list = json_tokener_parse(text);
     if (*list && json_object_is_type(*list, json_type_array))
@@ -139,8 +139,8 @@ static sftn_status find_entry(const subject *s, const char *name, sftn_params **
         if (*index >= 0)
             return SFTN_OK;
     }
-    return sftn_fail(err, SFTN_ERR_FORMAT, "the file names a parameter \"%s\", the network has none",
-                     name);
+    return sftn_fail(err, SFTN_ERR_FORMAT,
+                     "the file names a parameter \"%s\", the network has none", name);
 }
 
 static double norm(const float *x, int64_t n)
@@ -152,8 +152,9 @@ static double norm(const float *x, int64_t n)
     return sqrt(sum);
 }
 
-static sftn_status check_gradient(check *c, const subject *s, const char *name, double want_norm,
-                                  double want_probe, double least, sftn_error *err)
+static sftn_status check_gradient(sftn_check *c, const subject *s, const char *name,
+                                  double want_norm, double want_probe, double least,
+                                  sftn_error *err)
 {
     const double scale = fmax(want_norm, least);
     char probe_name[192];
@@ -178,13 +179,13 @@ static sftn_status check_gradient(check *c, const subject *s, const char *name, 
     sftn_verify_fill(probe_name, 0.0, 0.0, 1.0, probe, n);
     for (int64_t i = 0; i < n; i++)
         dot += (double)grad[i] * (double)probe[i];
-    check_add(c, fabs(norm(grad, n) - want_norm) / scale, "grad_norm %s", name);
-    check_add(c, fabs(dot - want_probe) / (scale * norm(probe, n)), "grad_probe %s", name);
+    sftn_check_add(c, fabs(norm(grad, n) - want_norm) / scale, "grad_norm %s", name);
+    sftn_check_add(c, fabs(dot - want_probe) / (scale * norm(probe, n)), "grad_probe %s", name);
     free(probe);
     return SFTN_OK;
 }
 
-static sftn_status check_gradients(verify_case *v, const subject *s, sftn_error *err)
+static sftn_status check_gradients(sftn_verify_case *v, const subject *s, sftn_error *err)
 {
     const sftn_array *norms = NULL, *probes = NULL;
     json_object *order;
@@ -193,7 +194,8 @@ static sftn_status check_gradients(verify_case *v, const subject *s, sftn_error 
     double largest = 0.0;
 
     if (status == SFTN_OK)
-        status = sftn_tensors_expect(v->file, "grad_norm", SFTN_ELEMENT_F32, (int64_t)n, &norms, err);
+        status = sftn_tensors_expect(v->file, "grad_norm", SFTN_ELEMENT_F32, (int64_t)n, &norms,
+                                     err);
     if (status == SFTN_OK)
         status = sftn_tensors_expect(v->file, "grad_probe", SFTN_ELEMENT_F32, (int64_t)n, &probes,
                                      err);
@@ -207,7 +209,7 @@ static sftn_status check_gradients(verify_case *v, const subject *s, sftn_error 
     return status;
 }
 
-static sftn_status check_statistics(verify_case *v, const subject *s, sftn_error *err)
+static sftn_status check_statistics(sftn_verify_case *v, const subject *s, sftn_error *err)
 {
     const sftn_array *norms = NULL;
     json_object *order;
@@ -225,7 +227,7 @@ static sftn_status check_statistics(verify_case *v, const subject *s, sftn_error
 
         status = find_entry(s, name, &p, &index, err);
         if (status == SFTN_OK)
-            check_add(&v->value,
+            sftn_check_add(&v->value,
                       fabs(norm(sftn_params_value(p, index), sftn_params_get(p, index)->count) -
                            want) / want,
                       "running_stat_norm %s", name);
@@ -236,7 +238,7 @@ static sftn_status check_statistics(verify_case *v, const subject *s, sftn_error
 
 /* ---- model/NAME ---- */
 
-static sftn_status run_evaluation(verify_case *v, subject *s, const sftn_model *model,
+static sftn_status run_evaluation(sftn_verify_case *v, subject *s, const sftn_model *model,
                                   sftn_error *err)
 {
     sftn_value image, labels;
@@ -252,11 +254,11 @@ static sftn_status run_evaluation(verify_case *v, subject *s, const sftn_model *
     status = subject_run(s, v, err);
     if (status != SFTN_OK)
         return status;
-    return check_output(&v->value, v->file, s->plan, "logits_eval",
+    return sftn_check_output(&v->value, v->file, s->plan, "logits_eval",
                         (int64_t)s->batch * s->classes, err);
 }
 
-static sftn_status run_training(verify_case *v, subject *s, const sftn_model *model,
+static sftn_status run_training(sftn_verify_case *v, subject *s, const sftn_model *model,
                                 sftn_error *err)
 {
     sftn_value image, labels, loss;
@@ -274,10 +276,10 @@ static sftn_status run_training(verify_case *v, subject *s, const sftn_model *mo
     if (status == SFTN_OK)
         status = subject_run(s, v, err);
     if (status == SFTN_OK)
-        status = check_output(&v->value, v->file, s->plan, "logits_train",
+        status = sftn_check_output(&v->value, v->file, s->plan, "logits_train",
                               (int64_t)s->batch * s->classes, err);
     if (status == SFTN_OK)
-        status = check_output(&v->value, v->file, s->plan, "loss_train", 1, err);
+        status = sftn_check_output(&v->value, v->file, s->plan, "loss_train", 1, err);
     if (status == SFTN_OK)
         status = check_gradients(v, s, err);
     if (status == SFTN_OK)
@@ -285,12 +287,12 @@ static sftn_status run_training(verify_case *v, subject *s, const sftn_model *mo
     return status;
 }
 
-sftn_status verify_network(verify_case *v, sftn_error *err)
+sftn_status sftn_verify_network(sftn_verify_case *v, sftn_error *err)
 {
     subject s = {0};
     const char *name;
     sftn_model model;
-    sftn_status status = meta_text(v->file, "model", &name, err);
+    sftn_status status = sftn_meta_text(v->file, "model", &name, err);
 
     if (status == SFTN_OK && sftn_model_find(name, &model, NULL) != SFTN_OK) {
         v->missing = true;
@@ -336,7 +338,7 @@ static sftn_status teacher_options(const sftn_tensors *t, const sftn_teacher_sch
 }
 
 /* Compare output `prefix.i` of every branch i, a scalar, with entry i of the file's array. */
-static sftn_status check_branch_terms(verify_case *v, const subject *s, const char *array,
+static sftn_status check_branch_terms(sftn_verify_case *v, const subject *s, const char *array,
                                       const char *prefix, const sftn_branches *b, sftn_error *err)
 {
     double values[SFTN_MAX_STAGES];
@@ -350,26 +352,26 @@ static sftn_status check_branch_terms(verify_case *v, const subject *s, const ch
         if (status != SFTN_OK)
             return status;
     }
-    return check_array(&v->value, v->file, array, values, b->n, err);
+    return sftn_check_array(&v->value, v->file, array, values, b->n, err);
 }
 
-static sftn_status check_teacher_step(verify_case *v, const subject *s, const sftn_branches *b,
+static sftn_status check_teacher_step(sftn_verify_case *v, const subject *s, const sftn_branches *b,
                                       sftn_error *err)
 {
     const int64_t n = (int64_t)s->batch * s->classes;
     double ce;
-    sftn_status status = check_output(&v->value, v->file, s->plan, "logits_teacher", n, err);
+    sftn_status status = sftn_check_output(&v->value, v->file, s->plan, "logits_teacher", n, err);
 
     for (int i = 0; i < b->n && status == SFTN_OK; i++) {
         char name[48];
 
         snprintf(name, sizeof name, "logits_branch.%d", b->stage[i]);
-        status = check_output(&v->value, v->file, s->plan, name, n, err);
+        status = sftn_check_output(&v->value, v->file, s->plan, name, n, err);
     }
     if (status == SFTN_OK)
         status = sftn_plan_read(s->plan, "ce", &ce, err);
     if (status == SFTN_OK)
-        status = check_array(&v->value, v->file, "loss_teacher_ce", &ce, 1, err);
+        status = sftn_check_array(&v->value, v->file, "loss_teacher_ce", &ce, 1, err);
     if (status == SFTN_OK)
         status = check_branch_terms(v, s, "loss_branch_kl", "kl", b, err);
     if (status == SFTN_OK)
@@ -377,7 +379,7 @@ static sftn_status check_teacher_step(verify_case *v, const subject *s, const sf
     if (status == SFTN_OK)
         status = check_branch_terms(v, s, "loss_branch_ce", "ce", b, err);
     if (status == SFTN_OK)
-        status = check_output(&v->value, v->file, s->plan, "loss_total", 1, err);
+        status = sftn_check_output(&v->value, v->file, s->plan, "loss_total", 1, err);
     return status == SFTN_OK ? check_gradients(v, s, err) : status;
 }
 
@@ -411,9 +413,10 @@ static sftn_value publish_step(const subject *s, const sftn_taps *teacher, const
     return total;
 }
 
-static sftn_status run_teacher_step(verify_case *v, subject *s, const sftn_teacher_scheme *scheme,
-                                    const sftn_model *teacher, const sftn_model *student,
-                                    const void *options, sftn_error *err)
+static sftn_status run_teacher_step(sftn_verify_case *v, subject *s,
+                                    const sftn_teacher_scheme *scheme, const sftn_model *teacher,
+                                    const sftn_model *student, const void *options,
+                                    sftn_error *err)
 {
     sftn_value image, labels, total;
     sftn_terms terms = {0};
@@ -445,17 +448,17 @@ static sftn_status run_teacher_step(verify_case *v, subject *s, const sftn_teach
     return status == SFTN_OK ? check_teacher_step(v, s, &branches, err) : status;
 }
 
-sftn_status verify_teacher(verify_case *v, sftn_error *err)
+sftn_status sftn_verify_teacher(sftn_verify_case *v, sftn_error *err)
 {
     const sftn_teacher_scheme *scheme = sftn_teacher_find("sftn", NULL);
     subject s = {0};
     sftn_model teacher, student;
     const char *teacher_name, *student_name;
     void *options = NULL;
-    sftn_status status = meta_text(v->file, "teacher", &teacher_name, err);
+    sftn_status status = sftn_meta_text(v->file, "teacher", &teacher_name, err);
 
     if (status == SFTN_OK)
-        status = meta_text(v->file, "student", &student_name, err);
+        status = sftn_meta_text(v->file, "student", &student_name, err);
     if (status != SFTN_OK)
         return status;
     if (!scheme || sftn_model_find(teacher_name, &teacher, NULL) != SFTN_OK ||

@@ -6,14 +6,15 @@
  * own feature, then through the student's remaining stages and head.  With q_i, q_T the softened
  * answers of branch i and teacher, and n branches,
  *
- *     L = lambda_T CE(z_T, y) + lambda_KL / n sum_i T^2 KL(q_i || q_T) + lambda_CE / n sum_i CE(z_i, y)
+ *     L = lambda_T CE(z_T, y) + lambda_KL / n sum_i T^2 KL(q_i || q_T)
+ *                             + lambda_CE / n sum_i CE(z_i, y)
  *
- * KL and CE are sums over classes and means over the batch.  Gradients of the branch terms reach the
- * teacher through its features and, for KL, through its logits as well; nothing is detached.
+ * KL and CE are sums over classes and means over the batch.  Gradients of the branch terms reach
+ * the teacher through its features and, for KL, through its logits as well; nothing is detached.
  *
  * The transform is a convolution chosen by the ratio of the maps' sizes: 1x1 where they are equal,
- * 3x3 with stride 2 to shrink, transposed 4x4 with stride 2 to enlarge, several of the latter two for
- * ratios of 4 and more; batch norm follows, and ReLU where the student's stages expect activated
+ * 3x3 with stride 2 to shrink, transposed 4x4 with stride 2 to enlarge, several of the latter two
+ * for ratios of 4 and more; batch norm follows, and ReLU where the student's stages expect activated
  * input.  Networks with unequal numbers of stages are aligned from the deep end.  A branch is
  * numbered by the teacher stage it hangs on; its parameters are branchI.transform.* and
  * branchI.student.*.
@@ -124,13 +125,14 @@ static sftn_value transform(const sftn_scope *branch, const sftn_options *opt, s
 
         sftn_shape_format(&got, from, sizeof from);
         sftn_shape_format(&want, to, sizeof to);
-        return sftn_graph_fail(branch->g, "%s: halving or doubling gives %s, the student expects %s",
-                               s.name, from, to);
+        return sftn_graph_fail(branch->g,
+                               "%s: halving or doubling gives %s, the student expects %s", s.name,
+                               from, to);
     }
     return x;
 }
 
-/* The first and last teacher stage that carry a branch, by option; student stage = stage - shift. */
+/* First and last teacher stage that carry a branch, by option; student stage = stage - shift. */
 static void branch_range(const sftn_teacher_args *a, int *first, int *last, int *shift)
 {
     const sftn_options *opt = a->options;

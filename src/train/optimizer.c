@@ -1,0 +1,145 @@
+/*
+ * optimizer: PyTorch's SGD with momentum, for all trained tensors alike (BN and biases too).
+ *
+ *     g := clip factor * g + weight_decay * w
+ *     v := momentum * v + g                    (v is 0 at first, so that the first v is g)
+ *     w := w - lr * v                          (Nesterov: w - lr * (g + momentum * v))
+ *
+ * The clip factor is min(1, clip / (norm + 1e-6)) with the norm over all stores' gradients, as
+ * torch.nn.utils.clip_grad_norm_.  One pass over each store's contiguous arrays; padding is zero and
+ * stays zero.
+ */
+#include "train/optimizer.h"
+
+#include "sftn/plan.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Elements a thread takes at a time; norms are summed by block, so threads do not change them. */
+enum { BLOCK = 8192 };
+
+typedef struct coefficients {
+    float clip, weight_decay, momentum, lr;
+} coefficients;
+
+static void update_block(float *restrict w, const float *restrict g, float *restrict v, int64_t n,
+                         coefficients c)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+        const float gi = g[i] * c.clip + c.weight_decay * w[i];
+
+        v[i] = c.momentum * v[i] + gi;
+        w[i] -= c.lr * v[i];
+    }
+}
+
+static void update_block_nesterov(float *restrict w, const float *restrict g, float *restrict v,
+                                  int64_t n, coefficients c)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+        const float gi = g[i] * c.clip + c.weight_decay * w[i];
+
+        v[i] = c.momentum * v[i] + gi;
+        w[i] -= c.lr * (gi + c.momentum * v[i]);
+    }
+}
+
+static double square_sum(const float *g, int64_t n)
+{
+    double sum = 0.0;
+
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; i++)
+        sum += (double)g[i] * (double)g[i];
+    return sum;
+}
+
+static int64_t blocks(int64_t n)
+{
+    return (n + BLOCK - 1) / BLOCK;
+}
+
+static int64_t block_length(int64_t n, int64_t block)
+{
+    return block + 1 < blocks(n) ? BLOCK : n - block * BLOCK;
+}
+
+sftn_status sftn_optimizer_open(sftn_optimizer *o, const sftn_sgd *sgd, sftn_params *const *params,
+                                int nparams, sftn_error *err)
+{
+    int64_t most = 1;
+
+    *o = (sftn_optimizer){.sgd = *sgd, .nstores = nparams};
+    for (int i = 0; i < nparams; i++) {
+        const int64_t n = sftn_params_weight_size(params[i]);
+
+        o->params[i] = params[i];
+        o->momentum[i] = sftn_aligned((size_t)(n ? n : 1) * sizeof(float));
+        most = blocks(n) > most ? blocks(n) : most;
+        if (!o->momentum[i])
+            break;
+    }
+    o->partial = sftn_calloc((size_t)most, sizeof *o->partial);
+    if (nparams > 0 && o->partial && o->momentum[nparams - 1])
+        return SFTN_OK;
+    sftn_optimizer_close(o);
+    return sftn_fail(err, SFTN_ERR_MEMORY, "optimizer: out of memory");
+}
+
+void sftn_optimizer_close(sftn_optimizer *o)
+{
+    for (int i = 0; i < o->nstores; i++)
+        free(o->momentum[i]);
+    free(o->partial);
+    *o = (sftn_optimizer){0};
+}
+
+double sftn_optimizer_norm(const sftn_optimizer *o)
+{
+    const int threads = sftn_get_threads();
+    double sum = 0.0;
+
+    for (int s = 0; s < o->nstores; s++) {
+        const float *g = sftn_params_grads(o->params[s]);
+        const int64_t n = sftn_params_weight_size(o->params[s]);
+
+#pragma omp parallel for num_threads(threads) if (n > 4 * BLOCK)
+        for (int64_t b = 0; b < blocks(n); b++)
+            o->partial[b] = square_sum(g + b * BLOCK, block_length(n, b));
+        for (int64_t b = 0; b < blocks(n); b++)
+            sum += o->partial[b];
+    }
+    return sqrt(sum);
+}
+
+void sftn_optimizer_step(sftn_optimizer *o, double lr)
+{
+    const int threads = sftn_get_threads();
+    coefficients c = {1.0f, (float)o->sgd.weight_decay, (float)o->sgd.momentum, (float)lr};
+
+    if (o->sgd.clip > 0.0) {
+        const double factor = o->sgd.clip / (sftn_optimizer_norm(o) + 1e-6);
+
+        c.clip = factor < 1.0 ? (float)factor : 1.0f;
+    }
+    for (int s = 0; s < o->nstores; s++) {
+        float *w = sftn_params_weights(o->params[s]);
+        const float *g = sftn_params_grads(o->params[s]);
+        float *v = o->momentum[s];
+        const int64_t n = sftn_params_weight_size(o->params[s]);
+        const bool nesterov = o->sgd.nesterov;
+
+#pragma omp parallel for num_threads(threads) if (n > 4 * BLOCK)
+        for (int64_t b = 0; b < blocks(n); b++) {
+            const int64_t at = b * BLOCK;
+
+            if (nesterov)
+                update_block_nesterov(w + at, g + at, v + at, block_length(n, b), c);
+            else
+                update_block(w + at, g + at, v + at, block_length(n, b), c);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+/*
+ * step: from a job to a plan that computes its loss and gradients for one batch size.
+ */
+#include "train/step.h"
+
+#include "graph/op.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- batches into plans ---- */
+
+sftn_status sftn_feed_open(sftn_feed *f, const sftn_plan *plan, sftn_error *err)
+{
+    f->image = sftn_plan_input(plan, "image");
+    f->labels = sftn_plan_input(plan, "labels");
+    if (!f->image)
+        return sftn_fail(err, SFTN_ERR_ARGUMENT, "what is computed does not depend on the images");
+    return SFTN_OK;
+}
+
+void sftn_feed_loader(const sftn_feed *f, sftn_loader_options *options)
+{
+    options->batch = f->image->shape.dim[SFTN_N];
+    options->layout = f->image->layout;
+    options->dtype = f->image->dtype == SFTN_BF16 ? SFTN_BF16 : SFTN_F32;
+}
+
+/* count numbers of type float to a tensor of float or double. */
+static void write_floats(const sftn_tensor *t, const float *src, int64_t count)
+{
+    if (t->dtype == SFTN_F64)
+        for (int64_t i = 0; i < count; i++)
+            ((double *)t->data)[i] = (double)src[i];
+    else
+        memcpy(t->data, src, (size_t)count * sizeof *src);
+}
+
+void sftn_feed_write(const sftn_feed *f, const sftn_batch *batch)
+{
+    const sftn_shape *shape = &f->image->shape;
+    const int64_t count = batch->n * (sftn_shape_count(shape) / shape->dim[SFTN_N]);
+
+    if (f->image->dtype == SFTN_BF16)
+        memcpy(f->image->data, batch->images, (size_t)count * sizeof(uint16_t));
+    else
+        write_floats(f->image, batch->images, count);
+    if (f->labels)
+        write_floats(f->labels, batch->labels, batch->n);
+}
+
+/* ---- the graph of a step ---- */
+
+/* The job built for that image shape; free jg->g also on failure. */
+static sftn_status build_job(sftn_job *job, sftn_shape image, sftn_job_graph *jg, sftn_error *err)
+{
+    const sftn_shape rows = SFTN_SHAPE(image.dim[SFTN_N], 1, 1, 1);
+    sftn_status status;
+
+    *jg = (sftn_job_graph){.g = sftn_graph_new(), .classes = job->classes};
+    if (!jg->g)
+        return sftn_fail(err, SFTN_ERR_MEMORY, "%s: out of memory", job->model->name);
+    jg->image = sftn_graph_input(jg->g, "image", (sftn_type){.shape = image});
+    jg->labels = sftn_graph_input(jg->g, "labels", (sftn_type){.shape = rows, .wide = true});
+    job->build(job->self, jg);
+    status = sftn_graph_status(jg->g, err);
+    if (status)
+        sftn_fail_in(err, "%s", job->model->name);
+    return status;
+}
+
+/* Sum of weight * value over the terms that have a weight. */
+static sftn_value total_loss(sftn_graph *g, const sftn_terms *terms)
+{
+    sftn_value total = SFTN_NONE;
+
+    for (int i = 0; i < terms->n; i++) {
+        const sftn_term *t = &terms->term[i];
+        sftn_value part = t->value;
+
+        if (t->weight == 0.0f)
+            continue;
+        if (t->weight != 1.0f)
+            part = sftn_scale(g, part, t->weight);
+        total = sftn_is_none(total) ? part : sftn_add(g, total, part);
+    }
+    return total;
+}
+
+static void add_outputs(const sftn_job_graph *jg, sftn_value loss)
+{
+    sftn_graph_output(jg->g, "loss", loss);
+    sftn_graph_output(jg->g, "logits", jg->logits);
+    sftn_graph_output(jg->g, "rank", sftn_rank(jg->g, jg->logits, jg->labels));
+    for (int i = 0; i < jg->terms.n; i++) {
+        char name[16];
+
+        snprintf(name, sizeof name, "term%d", i);
+        sftn_graph_output(jg->g, name, jg->terms.term[i].value);
+    }
+}
+
+sftn_status sftn_step_open(sftn_step *s, sftn_job *job, const sftn_plan_options *plan,
+                           sftn_shape image, sftn_error *err)
+{
+    sftn_job_graph jg;
+    sftn_value loss;
+    sftn_status status = build_job(job, image, &jg, err);
+
+    *s = (sftn_step){.graph = jg.g, .terms = jg.terms};
+    if (status)
+        return status;
+    loss = total_loss(jg.g, &jg.terms);
+    if (sftn_is_none(loss))
+        return sftn_fail(err, SFTN_ERR_ARGUMENT, "%s: every term of the loss has weight 0",
+                         job->model->name);
+    add_outputs(&jg, loss);
+    status = sftn_graph_backward(jg.g, loss, NULL, err);
+    if (!status)
+        status = sftn_plan_new(jg.g, plan, &s->plan, err);
+    if (!status)
+        status = sftn_feed_open(&s->feed, s->plan, err);
+    return status;
+}
+
+void sftn_step_close(sftn_step *s)
+{
+    sftn_plan_free(s->plan);
+    sftn_graph_free(s->graph);
+    *s = (sftn_step){0};
+}
+
+double sftn_step_value(const sftn_step *s, int i)
+{
+    double value = 0.0;
+    char name[16];
+
+    if (i >= 0)
+        snprintf(name, sizeof name, "term%d", i);
+    sftn_plan_read(s->plan, i < 0 ? "loss" : name, &value, NULL);
+    return value;
+}
+
+/* ---- does every term teach the network anything? ---- */
+
+/* Trained parameter leaves of g: those of one store, or of all the job's (only NULL). */
+static int trained_leaves(const sftn_graph *g, const sftn_params *only, sftn_value *leaf)
+{
+    int n = 0;
+
+    for (int i = 0; i < g->nnodes; i++) {
+        const sftn_leaf *l = sftn_value_leaf(g, g->node[i].out[0]);
+
+        if (!l || l->kind != SFTN_LEAF_PARAM || l->frozen || (only && l->params != only))
+            continue;
+        if (sftn_params_get(l->params, l->index)->kind == SFTN_PARAM_WEIGHT)
+            leaf[n++] = g->node[i].out[0];
+    }
+    return n;
+}
+
+static sftn_status check_term(sftn_job *job, sftn_graph *g, const sftn_term *term,
+                              sftn_value *leaf, sftn_value *grad, sftn_error *err)
+{
+    const int n = trained_leaves(g, term->detached ? NULL : job->params[0], leaf);
+    sftn_status status = sftn_graph_gradients(g, term->value, leaf, n, grad, err);
+
+    if (status)
+        return sftn_fail_in(err, "loss term '%s'", term->name);
+    for (int i = 0; i < n; i++)
+        if (!sftn_is_none(grad[i]))
+            return SFTN_OK;
+    return sftn_fail(err, SFTN_ERR_NUMERIC,
+                     "the loss term '%s' (weight %g) has no gradient into %s: it would train "
+                     "nothing", term->name, (double)term->weight, job->model->name);
+}
+
+sftn_status sftn_step_check(sftn_job *job, sftn_shape image, sftn_error *err)
+{
+    sftn_job_graph jg;
+    sftn_status status = build_job(job, image, &jg, err);
+    const size_t most = jg.g ? (size_t)jg.g->nnodes : 0;
+    sftn_value *leaf = sftn_calloc(most + 1, sizeof *leaf);
+    sftn_value *grad = sftn_calloc(most + 1, sizeof *grad);
+
+    if (!status && (!leaf || !grad))
+        status = sftn_fail(err, SFTN_ERR_MEMORY, "%s: out of memory", job->model->name);
+    for (int i = 0; i < jg.terms.n && !status; i++)
+        if (jg.terms.term[i].weight != 0.0f)
+            status = check_term(job, jg.g, &jg.terms.term[i], leaf, grad, err);
+    free(leaf);
+    free(grad);
+    sftn_graph_free(jg.g);
+    return status;
+}

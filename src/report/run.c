@@ -1,0 +1,284 @@
+/*
+ * run: a run directory read back: log.jsonl, summary.json, and what model.safetensors says.
+ */
+#include "sftn/report.h"
+
+#include "base/base.h"
+#include "sftn/tensors.h"
+
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- JSON members ---- */
+
+static double number_of(json_object *o, const char *key, double absent)
+{
+    json_object *value;
+
+    if (!o || !json_object_object_get_ex(o, key, &value) || !value)
+        return absent;
+    return json_object_get_double(value);
+}
+
+static json_object *member(json_object *o, const char *key)
+{
+    json_object *value;
+
+    return o && json_object_object_get_ex(o, key, &value) ? value : NULL;
+}
+
+static const char *text_of(json_object *o, const char *key)
+{
+    json_object *value = member(o, key);
+
+    return value && json_object_is_type(value, json_type_string) ? json_object_get_string(value)
+                                                                 : NULL;
+}
+
+/* ---- summary.json ---- */
+
+static void add_number(json_object *o, const char *key, double x)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%.9g", x);
+    json_object_object_add(o, key, json_object_new_double_s(x, text));
+}
+
+static json_object *result_object(const sftn_train_result *r)
+{
+    json_object *o = json_object_new_object();
+
+    add_number(o, "test_top1", r->last_top1);
+    add_number(o, "test_top5", r->last_top5);
+    if (r->best_validation_top1 >= 0.0) {
+        add_number(o, "best_validation_top1", r->best_validation_top1);
+        json_object_object_add(o, "best_epoch", json_object_new_int64(r->best_epoch));
+        add_number(o, "best_test_top1", r->best_test_top1);
+    }
+    if (r->ema_top1 >= 0.0)
+        add_number(o, "ema_top1", r->ema_top1);
+    add_number(o, "seconds", r->seconds);
+    return o;
+}
+
+static json_object *similarity_object(const sftn_similarity *s)
+{
+    json_object *o = json_object_new_object();
+
+    json_object_object_add(o, "images", json_object_new_int64(s->n));
+    add_number(o, "agreement", s->agreement);
+    add_number(o, "kl_teacher_student", s->kl_teacher_student);
+    add_number(o, "kl_student_teacher", s->kl_student_teacher);
+    add_number(o, "cka_pooled", s->cka_pooled);
+    add_number(o, "cka_logits", s->cka_logits);
+    return o;
+}
+
+static bool write_text(void *ctx, void *stream)
+{
+    return fputs(ctx, stream) >= 0 && fputc('\n', stream) != EOF;
+}
+
+sftn_status sftn_run_write_summary(const char *dir, const sftn_job *job,
+                                   const sftn_train_result *result,
+                                   const sftn_similarity *similarity, sftn_error *err)
+{
+    json_object *o = json_object_new_object();
+    json_object *description = json_tokener_parse(job->description);
+    sftn_strbuf path = {0};
+    sftn_status status;
+
+    sftn_strbuf_add(&path, "%s/summary.json", dir);
+    if (!o || path.failed) {
+        status = sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
+    } else {
+        json_object_object_add(o, "network", json_object_new_string(job->model->name));
+        if (description)
+            json_object_object_add(o, "job", json_object_get(description));
+        json_object_object_add(o, "result", result_object(result));
+        if (similarity)
+            json_object_object_add(o, "similarity", similarity_object(similarity));
+        status = sftn_replace_file(
+            path.text, write_text,
+            (void *)(uintptr_t)json_object_to_json_string_ext(
+                o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+                       JSON_C_TO_STRING_NOSLASHESCAPE),
+            err);
+    }
+    json_object_put(description);
+    json_object_put(o);
+    sftn_strbuf_free(&path);
+    return status;
+}
+
+static void read_result(json_object *o, sftn_train_result *r)
+{
+    *r = (sftn_train_result){
+        .last_top1 = number_of(o, "test_top1", -1.0),
+        .last_top5 = number_of(o, "test_top5", -1.0),
+        .best_validation_top1 = number_of(o, "best_validation_top1", -1.0),
+        .best_epoch = (int64_t)number_of(o, "best_epoch", 0.0),
+        .best_test_top1 = number_of(o, "best_test_top1", -1.0),
+        .ema_top1 = number_of(o, "ema_top1", -1.0),
+        .seconds = number_of(o, "seconds", 0.0),
+    };
+}
+
+static void read_similarity(json_object *o, sftn_similarity *s)
+{
+    *s = (sftn_similarity){
+        .n = (int64_t)number_of(o, "images", 0.0),
+        .kl_teacher_student = number_of(o, "kl_teacher_student", 0.0),
+        .kl_student_teacher = number_of(o, "kl_student_teacher", 0.0),
+        .agreement = number_of(o, "agreement", 0.0),
+        .cka_pooled = number_of(o, "cka_pooled", 0.0),
+        .cka_logits = number_of(o, "cka_logits", 0.0),
+    };
+}
+
+/* A run that is not finished has no summary. */
+static sftn_status read_summary(const char *path, sftn_run *run, sftn_error *err)
+{
+    void *text = NULL;
+    size_t bytes;
+    json_object *o;
+
+    if (sftn_read_file(path, &text, &bytes, NULL) != SFTN_OK)
+        return SFTN_OK;
+    o = json_tokener_parse(text);
+    free(text);
+    if (!o || !member(o, "result")) {
+        json_object_put(o);
+        return sftn_fail(err, SFTN_ERR_FORMAT, "%s: expected a JSON object with a 'result'", path);
+    }
+    run->finished = true;
+    read_result(member(o, "result"), &run->result);
+    run->compared = member(o, "similarity") != NULL;
+    if (run->compared)
+        read_similarity(member(o, "similarity"), &run->similarity);
+    if (text_of(o, "network"))
+        run->network = sftn_strdup(text_of(o, "network"));
+    json_object_put(o);
+    return SFTN_OK;
+}
+
+/* ---- log.jsonl ---- */
+
+static void read_epoch(json_object *o, sftn_run_epoch *e)
+{
+    *e = (sftn_run_epoch){
+        .epoch = (int64_t)number_of(o, "epoch", 0.0),
+        .lr = number_of(o, "lr", 0.0),
+        .loss = number_of(o, "loss", 0.0),
+        .train_top1 = number_of(o, "train_top1", -1.0),
+        .validation_top1 = number_of(o, "validation_top1", -1.0),
+        .test_top1 = number_of(o, "test_top1", -1.0),
+        .test_top5 = number_of(o, "test_top5", -1.0),
+        .ema_top1 = number_of(o, "ema_top1", -1.0),
+    };
+}
+
+/* Lines without an epoch (such as a first line that describes the run) are passed over. */
+static sftn_status read_log(const char *path, sftn_run *run, sftn_error *err)
+{
+    void *text = NULL;
+    size_t bytes;
+    int capacity = 0, line = 0;
+    sftn_status status = sftn_read_file(path, &text, &bytes, err);
+
+    for (char *p = text; status == SFTN_OK && *p;) {
+        char *end = strchr(p, '\n');
+        json_object *o;
+
+        if (!end)
+            break;
+        *end = '\0';
+        line++;
+        o = json_tokener_parse(p);
+        if (!o || !json_object_is_type(o, json_type_object))
+            status = sftn_fail(err, SFTN_ERR_FORMAT, "%s, line %d: expected a JSON object", path,
+                               line);
+        else if (member(o, "epoch") &&
+                 !sftn_grow(&run->epoch, &capacity, run->nepochs + 1, sizeof *run->epoch))
+            status = sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
+        else if (member(o, "epoch"))
+            read_epoch(o, &run->epoch[run->nepochs++]);
+        json_object_put(o);
+        p = end + 1;
+    }
+    free(text);
+    return status;
+}
+
+/* ---- the whole directory ---- */
+
+static void read_network(const char *path, sftn_run *run)
+{
+    sftn_network net;
+
+    if (sftn_network_load(path, &net, NULL) != SFTN_OK)
+        return;
+    if (!run->network)
+        run->network = sftn_strdup(net.model.name);
+    run->data = sftn_strdup(net.data);
+    sftn_network_free(&net);
+}
+
+/* The last component, slashes at the end aside. */
+static char *base_name(const char *dir)
+{
+    size_t end = strlen(dir), begin;
+    char *name;
+
+    while (end > 1 && dir[end - 1] == '/')
+        end--;
+    for (begin = end; begin > 0 && dir[begin - 1] != '/'; begin--)
+        ;
+    name = sftn_strdup(dir + begin);
+    if (name)
+        name[end - begin] = '\0';
+    return name;
+}
+
+sftn_status sftn_run_read(const char *dir, sftn_run *run, sftn_error *err)
+{
+    sftn_strbuf log = {0}, summary = {0}, model = {0};
+    sftn_status status;
+
+    memset(run, 0, sizeof *run);
+    sftn_strbuf_add(&log, "%s/log.jsonl", dir);
+    sftn_strbuf_add(&summary, "%s/summary.json", dir);
+    sftn_strbuf_add(&model, "%s/model.safetensors", dir);
+    run->name = base_name(dir);
+    if (log.failed || summary.failed || model.failed || !run->name)
+        status = sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
+    else
+        status = read_log(log.text, run, err);
+    if (status == SFTN_OK)
+        status = read_summary(summary.text, run, err);
+    if (status == SFTN_OK) {
+        read_network(model.text, run);
+        run->network = run->network ? run->network : sftn_strdup("");
+        run->data = run->data ? run->data : sftn_strdup("");
+        if (!run->network || !run->data)
+            status = sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
+    }
+    sftn_strbuf_free(&log);
+    sftn_strbuf_free(&summary);
+    sftn_strbuf_free(&model);
+    if (status != SFTN_OK)
+        sftn_run_free(run);
+    return status;
+}
+
+void sftn_run_free(sftn_run *run)
+{
+    free(run->name);
+    free(run->network);
+    free(run->data);
+    free(run->epoch);
+    memset(run, 0, sizeof *run);
+}

@@ -101,14 +101,14 @@ static void add_outputs(const sftn_job_graph *jg, sftn_value loss)
     }
 }
 
-sftn_status sftn_step_open(sftn_step *s, sftn_job *job, const sftn_plan_options *plan,
+sftn_status sftn_train_step_open(sftn_train_step *s, sftn_job *job, const sftn_plan_options *plan,
                            sftn_shape image, sftn_error *err)
 {
     sftn_job_graph jg;
     sftn_value loss;
     sftn_status status = build_job(job, image, &jg, err);
 
-    *s = (sftn_step){.graph = jg.g, .terms = jg.terms};
+    *s = (sftn_train_step){.graph = jg.g, .terms = jg.terms};
     if (status)
         return status;
     loss = total_loss(jg.g, &jg.terms);
@@ -124,14 +124,14 @@ sftn_status sftn_step_open(sftn_step *s, sftn_job *job, const sftn_plan_options 
     return status;
 }
 
-void sftn_step_close(sftn_step *s)
+void sftn_train_step_close(sftn_train_step *s)
 {
     sftn_plan_free(s->plan);
     sftn_graph_free(s->graph);
-    *s = (sftn_step){0};
+    *s = (sftn_train_step){0};
 }
 
-double sftn_step_value(const sftn_step *s, int i)
+double sftn_train_step_value(const sftn_train_step *s, int i)
 {
     double value = 0.0;
     char name[16];
@@ -176,7 +176,7 @@ static sftn_status check_term(sftn_job *job, sftn_graph *g, const sftn_term *ter
                      "nothing", term->name, (double)term->weight, job->model->name);
 }
 
-sftn_status sftn_step_check(sftn_job *job, sftn_shape image, sftn_error *err)
+sftn_status sftn_train_step_check(sftn_job *job, sftn_shape image, sftn_error *err)
 {
     sftn_job_graph jg;
     sftn_status status = build_job(job, image, &jg, err);

@@ -23,24 +23,24 @@ void sftn_feed_write(const sftn_feed *f, const sftn_batch *batch);
  * The job's graph with loss and gradients, compiled.  Outputs: "loss", "logits", "rank" (of the
  * label among the classes, [n,1,1,1]), and "term0", "term1", ... in the order of the job's terms.
  */
-typedef struct sftn_step {
+typedef struct sftn_train_step {
     sftn_graph *graph;
     sftn_plan *plan;
     sftn_feed feed;
     sftn_terms terms; /* names and weights; the values belong to graph */
-} sftn_step;
+} sftn_train_step;
 
-sftn_status sftn_step_open(sftn_step *s, sftn_job *job, const sftn_plan_options *plan,
+sftn_status sftn_train_step_open(sftn_train_step *s, sftn_job *job, const sftn_plan_options *plan,
                            sftn_shape image, sftn_error *err);
-void sftn_step_close(sftn_step *s);
+void sftn_train_step_close(sftn_train_step *s);
 
 /* Value of the loss (i = -1) or of term i after a run. */
-double sftn_step_value(const sftn_step *s, int i);
+double sftn_train_step_value(const sftn_train_step *s, int i);
 
 /*
  * NUMERIC, naming the term, where a term with a weight has no gradient into the network being
  * trained (into any store, where the term is detached on purpose).
  */
-sftn_status sftn_step_check(sftn_job *job, sftn_shape image, sftn_error *err);
+sftn_status sftn_train_step_check(sftn_job *job, sftn_shape image, sftn_error *err);
 
 #endif

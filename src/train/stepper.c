@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 struct sftn_stepper {
-    sftn_step step;
+    sftn_train_step step;
     sftn_optimizer optimizer;
 };
 
@@ -21,7 +21,7 @@ sftn_status sftn_stepper_new(sftn_job *job, const sftn_train_options *options, s
     *out = NULL;
     if (!s)
         return sftn_fail(err, SFTN_ERR_MEMORY, "stepper: out of memory");
-    status = sftn_step_open(&s->step, job, &options->plan, image, err);
+    status = sftn_train_step_open(&s->step, job, &options->plan, image, err);
     if (!status)
         status = sftn_optimizer_open(&s->optimizer, &sgd, job->params, job->nparams, err);
     if (status)
@@ -35,7 +35,7 @@ void sftn_stepper_free(sftn_stepper *s)
 {
     if (!s)
         return;
-    sftn_step_close(&s->step);
+    sftn_train_step_close(&s->step);
     sftn_optimizer_close(&s->optimizer);
     free(s);
 }

@@ -10,7 +10,8 @@ find_package(PNG REQUIRED)
 find_package(JPEG REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(JSONC REQUIRED IMPORTED_TARGET json-c)
+pkg_check_modules(MD REQUIRED IMPORTED_TARGET libmd)
 pkg_check_modules(CAIRO REQUIRED IMPORTED_TARGET cairo)
 
 set(SFTN_LIBRARIES oneDNN::oneDNN OpenMP::OpenMP_C Threads::Threads LibArchive::LibArchive
-    CURL::libcurl ZLIB::ZLIB PNG::PNG JPEG::JPEG PkgConfig::JSONC PkgConfig::CAIRO m)
+    CURL::libcurl ZLIB::ZLIB PNG::PNG JPEG::JPEG PkgConfig::JSONC PkgConfig::MD PkgConfig::CAIRO m)

@@ -54,8 +54,8 @@ SFTN_API const uint8_t *sftn_dataset_record(const sftn_dataset *d, sftn_split sp
 /* The i-th data set known to this build ("shapes" first); false past the end. */
 typedef struct sftn_data_entry {
     const char *name, *summary;
-    const char *url;    /* of the official archive, NULL for built-in sets */
-    const char *sha256; /* or "md5:..." as its publisher gives; NULL unknown */
+    const char *url;    /* of the official archive or, ending in '/', of its files; NULL: built in */
+    const char *sha256; /* or "md5:..." as its publisher gives; NULL: built in, or several files */
     int classes, channels, height, width;
 } sftn_data_entry;
 SFTN_API bool sftn_data_list(int i, sftn_data_entry *entry);

@@ -32,14 +32,14 @@ typedef struct sftn_verify_row {
 
 /*
  * Fill an array of n elements from its name.  With h the 64-bit FNV-1a hash of the name, element j
- * is made of SplitMix64's output for state h + (j + 1) 0x9E3779B97F4A7C15: u its upper 24 bits times
- * 2^-24, in [0,1), and s = 2 u - 1.  The element is offset + u_factor u + s_factor s.
+ * is made of SplitMix64's output for state h + (j + 1) 0x9E3779B97F4A7C15: u its upper 24 bits
+ * times 2^-24, in [0,1), and s = 2 u - 1.  The element is offset + u_factor u + s_factor s.
  */
 SFTN_API void sftn_verify_fill(const char *name, double offset, double u_factor, double s_factor,
                                float *dst, int64_t n);
 /*
- * Fill every entry of p by its name and kind: running_var 1 + 0.5 u; running_mean 0.1 s; two or more
- * dimensions sqrt(6 / fan_in) s, fan_in the product of all but the first; one-dimensional weights
+ * Fill every entry of p by its name and kind: running_var 1 + 0.5 u; running_mean 0.1 s; two or
+ * more dimensions sqrt(6 / fan_in) s, fan_in the product of all but the first; one-dimensional weights
  * 1 + 0.1 s; biases 0.1 s; counters 0.
  */
 SFTN_API void sftn_verify_fill_params(sftn_params *p);

@@ -203,10 +203,10 @@ sftn_status sftn_options_set(const sftn_option *table, void *options, const char
     return SFTN_OK;
 }
 
-/* The shortest decimal that reads back as the same float: 0.1, not 0.100000001. */
+/* The shortest decimal that reads back as the same float: 0.1, not 0.100000001; and 1000, not 1e+03. */
 static void format_float(float x, char *buf, size_t size)
 {
-    for (int digits = 1; digits <= 9; digits++) {
+    for (int digits = 6; digits <= 9; digits++) {
         char text[32];
 
         snprintf(text, sizeof(text), "%.*g", digits, (double)x);

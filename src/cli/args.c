@@ -6,6 +6,7 @@
  */
 #include "cli/cli.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,33 +93,17 @@ bool cli_wants_help(int argc, char **argv)
 
 /* ---- help ---- */
 
-/* " X" for --lr X: the last word of the name in capitals for text. */
+/* " X" for --lr X, written to buf. */
 static void value_name(const sftn_option *o, char *buf, size_t size)
 {
-    const char *word = strrchr(o->name, '-');
-    size_t n = 0;
-
     switch (o->kind) {
-    case SFTN_OPT_BOOL:
-        buf[0] = '\0';
-        return;
     case SFTN_OPT_CHOICE:
-        snprintf(buf, size, " %s", o->choices);
-        return;
-    case SFTN_OPT_FLOAT:
-        snprintf(buf, size, " X");
-        return;
+    case SFTN_OPT_STRING: snprintf(buf, size, " %s", o->choices ? o->choices : "TEXT"); break;
+    case SFTN_OPT_FLOAT: snprintf(buf, size, " X"); break;
     case SFTN_OPT_INT:
-    case SFTN_OPT_INT64:
-        snprintf(buf, size, " N");
-        return;
-    default:
-        break;
+    case SFTN_OPT_INT64: snprintf(buf, size, " N"); break;
+    default: buf[0] = '\0';
     }
-    buf[n++] = ' ';
-    for (word = word ? word + 1 : o->name; *word && n + 1 < size; word++)
-        buf[n++] = (char)(*word >= 'a' && *word <= 'z' ? *word - 'a' + 'A' : *word);
-    buf[n] = '\0';
 }
 
 /* "(default 0.05, 0 to 1)", or nothing where there is nothing to say. */
@@ -135,7 +120,7 @@ static void value_range(const cli_group *group, const sftn_option *o, char *buf,
         snprintf(buf, size, " (default %s)", strcmp(value, "true") == 0 ? "yes" : "no");
     else if (o->kind == SFTN_OPT_CHOICE || o->kind == SFTN_OPT_STRING)
         snprintf(buf, size, " (default %s)", value);
-    else if (o->max >= 1e9)
+    else if (isinf(o->max))
         snprintf(buf, size, " (default %s, at least %.7g)", value, o->min);
     else
         snprintf(buf, size, " (default %s, %.7g to %.7g)", value, o->min, o->max);
@@ -184,7 +169,8 @@ static void print_help(const cli_args *a)
     if (a->usage->text)
         printf("\n%s\n", a->usage->text);
     for (int i = 0; i < a->ngroups; i++) {
-        printf("\n%s\n", a->group[i].title);
+        if (a->group[i].title[0] && a->group[i].table->name)
+            printf("\n%s\n", a->group[i].title);
         for (const sftn_option *o = a->group[i].table; o->name; o++)
             print_option(&a->group[i], o);
     }
@@ -258,7 +244,8 @@ static int parse_option(cli_args *a, int *i)
     if (!value)
         value = a->argv[++*i];
     if (sftn_options_set(group->table, group->options, o->name, value, &err) != SFTN_OK)
-        return cli_misuse("%s", err.text);
+        return cli_misuse("%s%s%s", group->prefix[0] ? group->title : "",
+                          group->prefix[0] ? ": " : "", err.text);
     if (a->ngiven < CLI_MAX_GIVEN)
         a->given[a->ngiven++] = o->name;
     return 0;

@@ -19,7 +19,7 @@ static const sftn_option table[] = {
     {"steps", SFTN_OPT_INT, offsetof(bench_options, steps), 0, 0, 1000000,
      "measure so many steps instead", NULL, NULL},
     {"scheme", SFTN_OPT_STRING, offsetof(bench_options, scheme), 0, 0, 0,
-     "teacher scheme of the workload sftn", NULL, "sftn"},
+     "teacher scheme of the workload sftn", "NAME", "sftn"},
     {"json", SFTN_OPT_BOOL, offsetof(bench_options, json), 0, 0, 1, "print one JSON object", NULL,
      NULL},
     SFTN_OPTION_END,

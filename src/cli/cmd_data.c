@@ -1,6 +1,7 @@
 /* data: get, info and sheet. */
 #include "cli/cli.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct data_options {
@@ -12,14 +13,14 @@ typedef struct data_options {
 
 static const sftn_option get_table[] = {
     {"dir", SFTN_OPT_STRING, offsetof(data_options, dir), 0, 0, 0,
-     "directory for the archive; unless given, where all commands look", NULL, NULL},
+     "directory for the archive; unless given, where all commands look", "DIR", NULL},
     SFTN_OPTION_END,
 };
 
 static const sftn_option sheet_table[] = {
     {"split", SFTN_OPT_CHOICE, offsetof(data_options, split), SFTN_TRAIN, 0, 2, "which images",
      "train|validation|test", NULL},
-    {"first", SFTN_OPT_INT64, offsetof(data_options, first), 0, 0, 1e12, "first record", NULL,
+    {"first", SFTN_OPT_INT64, offsetof(data_options, first), 0, 0, INFINITY, "first record", NULL,
      NULL},
     {"columns", SFTN_OPT_INT, offsetof(data_options, columns), 16, 1, 200, "images in a row", NULL,
      NULL},
@@ -116,9 +117,9 @@ static int run(const cli_args *args, const data_options *opt, cli_data_options *
 
     nearest = sftn_nearest_name(action, actions);
     if (strcmp(action, "get") != 0 && strcmp(action, "info") != 0 && strcmp(action, "sheet") != 0)
-        return cli_misuse("data cannot '%s'; %s '%s'", action,
-                          nearest ? "did you mean" : "it can 'get', 'info' and",
-                          nearest ? nearest : "sheet");
+        return nearest ? cli_misuse("data cannot '%s'; did you mean '%s'?", action, nearest)
+                       : cli_misuse("data cannot '%s'; usage: sftn data %s", action,
+                                    usage.arguments);
     if (args->nfiles != needed)
         return cli_misuse("data %s takes %d arguments, not %d; usage: sftn data %s", action,
                           needed - 1, args->nfiles - 1, usage.arguments);

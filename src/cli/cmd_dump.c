@@ -17,7 +17,7 @@ static const sftn_option table[] = {
     {"profile", SFTN_OPT_INT, offsetof(dump_options, profile), 0, 0, 10000,
      "run this many steps and show the time of each part", NULL, NULL},
     {"scheme", SFTN_OPT_STRING, offsetof(dump_options, scheme), 0, 0, 0,
-     "teacher scheme of the workload sftn", NULL, "sftn"},
+     "teacher scheme of the workload sftn", "NAME", "sftn"},
     SFTN_OPTION_END,
 };
 

@@ -14,7 +14,7 @@ static const sftn_option table[] = {
      "which images; validation needs the --validation and --data-seed of the training",
      "train|validation|test", NULL},
     {"teacher", SFTN_OPT_STRING, offsetof(eval_options, teacher), 0, 0, 0,
-     "also compare the answers with this network's (a file or a run directory)", NULL, NULL},
+     "also compare the answers with this network's (a file or a run directory)", "FILE", NULL},
     {"json", SFTN_OPT_BOOL, offsetof(eval_options, json), 0, 0, 1, "print one JSON object", NULL,
      NULL},
     SFTN_OPTION_END,

@@ -14,7 +14,7 @@ typedef struct table_options {
 
 static const sftn_option table[] = {
     {"plot", SFTN_OPT_STRING, offsetof(table_options, plot), 0, 0, 0,
-     "also draw test accuracy by epoch into this PNG file", NULL, NULL},
+     "also draw test accuracy by epoch into this PNG file", "FILE", NULL},
     {"width", SFTN_OPT_INT, offsetof(table_options, width), 960, 320, 8192,
      "of the plot, in pixels", NULL, NULL},
     {"height", SFTN_OPT_INT, offsetof(table_options, height), 600, 240, 8192,

@@ -12,15 +12,15 @@ typedef struct teach_options {
 
 static const sftn_option table[] = {
     {"scheme", SFTN_OPT_STRING, offsetof(teach_options, scheme), 0, 0, 0,
-     "how the teacher is trained; 'sftn list teachers' names the schemes", NULL, "sftn"},
+     "how the teacher is trained; 'sftn list teachers' names the schemes", "NAME", "sftn"},
     {"teacher", SFTN_OPT_STRING, offsetof(teach_options, teacher), 0, 0, 0,
-     "network of the teacher; 'sftn list models' names them", NULL, "resnet20"},
+     "network of the teacher; 'sftn list models' names them", "MODEL", "resnet20"},
     {"student", SFTN_OPT_STRING, offsetof(teach_options, student), 0, 0, 0,
-     "network of the student that the teacher shall suit", NULL, "resnet8"},
+     "network of the student that the teacher shall suit", "MODEL", "resnet8"},
     {"init-from", SFTN_OPT_STRING, offsetof(teach_options, init_from), 0, 0, 0,
      "the cheap variant: start from this trained teacher, by default for 60 epochs with the rate "
      "falling after 30 and 45",
-     NULL, NULL},
+     "FILE", NULL},
     SFTN_OPTION_END,
 };
 

@@ -7,9 +7,9 @@ typedef struct train_options {
 
 static const sftn_option table[] = {
     {"model", SFTN_OPT_STRING, offsetof(train_options, model), 0, 0, 0,
-     "network to train; 'sftn list models' names them", NULL, "resnet20"},
+     "network to train; 'sftn list models' names them", "MODEL", "resnet20"},
     {"init-from", SFTN_OPT_STRING, offsetof(train_options, init_from), 0, 0, 0,
-     "start from the weights in this file instead of at random", NULL, NULL},
+     "start from the weights in this file instead of at random", "FILE", NULL},
     SFTN_OPTION_END,
 };
 

@@ -3,19 +3,20 @@
  */
 #include "cli/cli.h"
 
+#include <math.h>
 #include <string.h>
 #include <sys/stat.h>
 
 const sftn_option cli_data_table[] = {
     {"data", SFTN_OPT_STRING, offsetof(cli_data_options, data), 0, 0, 0,
-     "data set; 'sftn list data' names them", NULL, "cifar100"},
+     "data set; 'sftn list data' names them", "NAME", "cifar100"},
     {"data-path", SFTN_OPT_STRING, offsetof(cli_data_options, data_path), 0, 0, 0,
-     "directory or archive that holds it, where it is not in its usual place", NULL, NULL},
-    {"limit", SFTN_OPT_INT64, offsetof(cli_data_options, limit), 0, 0, 1e12,
+     "directory or archive that holds it, where it is not in its usual place", "PATH", NULL},
+    {"limit", SFTN_OPT_INT64, offsetof(cli_data_options, limit), 0, 0, INFINITY,
      "train on the first N records only; 0 is all", NULL, NULL},
-    {"validation", SFTN_OPT_INT64, offsetof(cli_data_options, validation), 0, 0, 1e12,
+    {"validation", SFTN_OPT_INT64, offsetof(cli_data_options, validation), 0, 0, INFINITY,
      "hold out N training records to choose the best epoch by", NULL, NULL},
-    {"data-seed", SFTN_OPT_INT64, offsetof(cli_data_options, data_seed), 1, 0, 1e15,
+    {"data-seed", SFTN_OPT_INT64, offsetof(cli_data_options, data_seed), 1, 0, INFINITY,
      "chooses the held-out records and draws the built-in set; the same for runs that are compared",
      NULL, NULL},
     {"cache", SFTN_OPT_BOOL, offsetof(cli_data_options, cache), 1, 0, 1,
@@ -28,7 +29,7 @@ const sftn_option cli_machine_table[] = {
      "of activations and their gradients; weights, statistics and losses are always float32",
      "float32|bfloat16", NULL},
     {"backend", SFTN_OPT_STRING, offsetof(cli_machine_options, backend), 0, 0, 0,
-     "'sftn list backends' names them", NULL, "cpu"},
+     "'sftn list backends' names them", "NAME", "cpu"},
     {"threads", SFTN_OPT_INT, offsetof(cli_machine_options, threads), 0, 0, 1024,
      "threads that compute; 0 is one for each core", NULL, NULL},
     SFTN_OPTION_END,

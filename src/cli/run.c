@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "sftn/report.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@ const sftn_option cli_run_table[] = {
     {"milestones", SFTN_OPT_STRING, FIELD(milestones), 0, 0, 0,
      "epochs after which the rate is multiplied by gamma, as 150,180,210; unless given, 62.5, 75 "
      "and 87.5 % of the epochs",
-     NULL, NULL},
+     "LIST", NULL},
     {"gamma", SFTN_OPT_FLOAT, FIELD(gamma), 0.1, 0, 1, "factor at each milestone", NULL, NULL},
     {"warmup", SFTN_OPT_FLOAT, FIELD(warmup), 0, 0, 1000, "epochs of linear warm-up", NULL, NULL},
     {"final-lr", SFTN_OPT_FLOAT, FIELD(final_lr), 0, 0, 100, "where the cosine schedule ends",
@@ -45,12 +46,12 @@ const sftn_option cli_run_table[] = {
      NULL, NULL},
     {"flip", SFTN_OPT_CHOICE, FIELD(flip), FLIP_AUTO, 0, 2,
      "mirror half of the images; auto mirrors colour images only", "auto|yes|no", NULL},
-    {"seed", SFTN_OPT_INT64, FIELD(seed), 1, 0, 1e15,
+    {"seed", SFTN_OPT_INT64, FIELD(seed), 1, 0, INFINITY,
      "of initial weights, order and augmentation; the same seed gives the same bits", NULL, NULL},
     {"loader-threads", SFTN_OPT_INT, FIELD(loader_threads), 1, 1, 256,
      "threads that prepare batches", NULL, NULL},
     {"out", SFTN_OPT_STRING, FIELD(out), 0, 0, 0,
-     "run directory; unless given, a name under runs/ made from the command", NULL, NULL},
+     "run directory; unless given, a name under runs/ made from the command", "DIR", NULL},
     {"resume", SFTN_OPT_BOOL, FIELD(resume), 0, 0, 1,
      "go on from the run directory's checkpoint, exactly", NULL, NULL},
     {"overwrite", SFTN_OPT_BOOL, FIELD(overwrite), 0, 0, 1,

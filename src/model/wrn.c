@@ -3,10 +3,11 @@
  *
  * wrn_d_k has depth d = 6n+4 and width k: a 3x3 stem of 16 channels, three stages of n
  * pre-activation blocks (BN, ReLU, 3x3, BN, ReLU, 3x3) with 16k, 32k and 64k channels at 32x32,
- * 16x16 and 8x8, then BN, ReLU, global average pooling and one dense layer.  A shortcut that changes
- * the number of channels is a bare 1x1 convolution of the activated input, any other the raw input.
- * Dropout is not used.  Stage features are raw block outputs, signed; a stage's preact is its
- * feature after the batch norm that reads it first, which belongs to the next stage, or to the head.
+ * 16x16 and 8x8, then BN, ReLU, global average pooling and one dense layer.  A shortcut that
+ * changes the number of channels is a bare 1x1 convolution of the activated input, any other the
+ * raw input.  Dropout is not used.  Stage features are raw block outputs, signed; a stage's preact
+ * is its feature after the batch norm that reads it first, which belongs to the next stage, or to
+ * the head.
  * Parameter names are those of the CRD model zoo.
  */
 #include "model/model.h"

@@ -158,8 +158,8 @@ static sftn_status check_gradient(sftn_check *c, const subject *s, const char *n
 {
     const double scale = fmax(want_norm, least);
     char probe_name[192];
-    sftn_params *p;
-    int index;
+    sftn_params *p = NULL;
+    int index = -1;
     sftn_status status = find_entry(s, name, &p, &index, err);
     int64_t n;
     const float *grad;
@@ -222,8 +222,8 @@ static sftn_status check_statistics(sftn_verify_case *v, const subject *s, sftn_
     for (size_t i = 0; i < n && status == SFTN_OK; i++) {
         const double want = (double)((const float *)norms->data)[i];
         const char *name = list_name(order, i);
-        sftn_params *p;
-        int index;
+        sftn_params *p = NULL;
+        int index = -1;
 
         status = find_entry(s, name, &p, &index, err);
         if (status == SFTN_OK)

@@ -14,8 +14,8 @@
  *
  * The transform is a convolution chosen by the ratio of the maps' sizes: 1x1 where they are equal,
  * 3x3 with stride 2 to shrink, transposed 4x4 with stride 2 to enlarge, several of the latter two
- * for ratios of 4 and more; batch norm follows, and ReLU where the student's stages expect activated
- * input.  Networks with unequal numbers of stages are aligned from the deep end.  A branch is
+ * for ratios of 4 and more; batch norm follows, and ReLU where the student's stages expect
+ * activated input.  Networks with unequal numbers of stages are aligned from the deep end.  A branch is
  * numbered by the teacher stage it hangs on; its parameters are branchI.transform.* and
  * branchI.student.*.
  *

@@ -82,7 +82,7 @@ typedef struct sftn_option {
     size_t offset; /* of the field in the options struct */
     double def, min, max;
     const char *help;    /* one line, no full stop */
-    const char *choices; /* SFTN_OPT_CHOICE only */
+    const char *choices; /* SFTN_OPT_CHOICE: "a|b|c"; SFTN_OPT_STRING: how help calls a value */
     const char *text;    /* SFTN_OPT_STRING only: default, may be NULL */
 } sftn_option;
 

@@ -203,7 +203,7 @@ sftn_status sftn_options_set(const sftn_option *table, void *options, const char
     return SFTN_OK;
 }
 
-/* The shortest decimal that reads back as the same float: 0.1, not 0.100000001; and 1000, not 1e+03. */
+/* The shortest decimal of at least 6 digits that reads back as the same float: 0.1 and 1000. */
 static void format_float(float x, char *buf, size_t size)
 {
     for (int digits = 6; digits <= 9; digits++) {

@@ -169,7 +169,9 @@ static void print_help(const cli_args *a)
     if (a->usage->text)
         printf("\n%s\n", a->usage->text);
     for (int i = 0; i < a->ngroups; i++) {
-        if (a->group[i].title[0] && a->group[i].table->name)
+        const char *before = i ? a->group[i - 1].title : "";
+
+        if (a->group[i].table->name && strcmp(a->group[i].title, before) != 0)
             printf("\n%s\n", a->group[i].title);
         for (const sftn_option *o = a->group[i].table; o->name; o++)
             print_option(&a->group[i], o);

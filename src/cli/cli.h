@@ -86,6 +86,11 @@ int cli_misuse(const char *format, ...) SFTN_PRINTF(1, 2);
 /* A float option as the decimal that was typed: 0.05f gives 0.05. */
 double cli_decimal(float x);
 
+/* ---- JSON (json.c) ---- */
+
+struct json_object;
+void cli_add_number(struct json_object *o, const char *key, double x);
+
 /* ---- signals (signals.c) ---- */
 
 /* From now on the first SIGINT or SIGTERM is only noted; a second one ends the process. */

@@ -127,10 +127,10 @@ static void print_json(const cli_workload *w, const sftn_plan_options *plan, con
     json_object_object_add(o, "threads", json_object_new_int(sftn_get_threads()));
     json_object_object_add(o, "batch", json_object_new_int64(w->batch));
     json_object_object_add(o, "steps", json_object_new_int(t->steps));
-    json_object_object_add(o, "images_per_s", json_object_new_double(t->images_per_s));
-    json_object_object_add(o, "median_ms", json_object_new_double(t->median_ms));
-    json_object_object_add(o, "min_ms", json_object_new_double(t->min_ms));
-    json_object_object_add(o, "max_ms", json_object_new_double(t->max_ms));
+    cli_add_number(o, "images_per_s", t->images_per_s);
+    cli_add_number(o, "median_ms", t->median_ms);
+    cli_add_number(o, "min_ms", t->min_ms);
+    cli_add_number(o, "max_ms", t->max_ms);
     json_object_object_add(o, "peak_bytes", json_object_new_int64(t->peak_bytes));
     json_object_object_add(o, "arena_bytes", json_object_new_int64(t->plan.arena_bytes));
     printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_SPACED));

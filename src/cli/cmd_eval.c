@@ -33,17 +33,15 @@ static void print_json(const char *file, const sftn_scores *s, const sftn_simila
 
     json_object_object_add(o, "model", json_object_new_string(file));
     json_object_object_add(o, "images", json_object_new_int64(s->n));
-    json_object_object_add(o, "top1", json_object_new_double(s->top1));
-    json_object_object_add(o, "top5", json_object_new_double(s->top5));
-    json_object_object_add(o, "loss", json_object_new_double(s->loss));
+    cli_add_number(o, "top1", s->top1);
+    cli_add_number(o, "top5", s->top5);
+    cli_add_number(o, "loss", s->loss);
     if (a) {
-        json_object_object_add(o, "agreement", json_object_new_double(a->agreement));
-        json_object_object_add(o, "kl_teacher_student",
-                               json_object_new_double(a->kl_teacher_student));
-        json_object_object_add(o, "kl_student_teacher",
-                               json_object_new_double(a->kl_student_teacher));
-        json_object_object_add(o, "cka_pooled", json_object_new_double(a->cka_pooled));
-        json_object_object_add(o, "cka_logits", json_object_new_double(a->cka_logits));
+        cli_add_number(o, "agreement", a->agreement);
+        cli_add_number(o, "kl_teacher_student", a->kl_teacher_student);
+        cli_add_number(o, "kl_student_teacher", a->kl_student_teacher);
+        cli_add_number(o, "cka_pooled", a->cka_pooled);
+        cli_add_number(o, "cka_logits", a->cka_logits);
     }
     printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_SPACED));
     json_object_put(o);

@@ -61,7 +61,7 @@ static void add_options(json_object *o, const sftn_option *options)
         else if (p->kind == SFTN_OPT_CHOICE)
             json_object_object_add(entry, "choices", json_object_new_string(p->choices));
         else if (p->kind != SFTN_OPT_STRING)
-            json_object_object_add(entry, "default", json_object_new_double(p->def));
+            cli_add_number(entry, "default", p->def);
         json_object_array_add(list, entry);
     }
     json_object_object_add(o, "options", list);
@@ -76,8 +76,8 @@ static json_object *list_methods(void)
         json_object *o = entry_new(method->name, method->summary);
 
         json_object_object_add(o, "reference", json_object_new_string(method->reference));
-        json_object_object_add(o, "weight", json_object_new_double(method->weight));
-        json_object_object_add(o, "task_weight", json_object_new_double(method->task_weight));
+        cli_add_number(o, "weight", method->weight);
+        cli_add_number(o, "task_weight", method->task_weight);
         add_options(o, method->options);
         json_object_array_add(list, o);
     }

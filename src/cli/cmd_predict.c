@@ -63,7 +63,7 @@ static void print_image(const sftn_network *net, const predict_options *opt, con
             json_object *entry = json_object_new_object();
 
             json_object_object_add(entry, "class", json_object_new_string(name));
-            json_object_object_add(entry, "probability", json_object_new_double((double)p));
+            cli_add_number(entry, "probability", (double)p);
             json_object_array_add(list, entry);
         } else {
             printf("  %6.2f %%  %s\n", 100.0 * (double)p, name);

@@ -85,12 +85,10 @@ static void print_json(const sftn_run *runs, int n)
         json_object_object_add(o, "data", json_object_new_string(r->data));
         json_object_object_add(o, "epochs", json_object_new_int(r->nepochs));
         json_object_object_add(o, "finished", json_object_new_boolean(r->finished));
-        json_object_object_add(o, "test_top1", json_object_new_double(last_top1(r)));
+        cli_add_number(o, "test_top1", last_top1(r));
         if (r->compared) {
-            json_object_object_add(o, "agreement",
-                                   json_object_new_double(r->similarity.agreement));
-            json_object_object_add(o, "kl_teacher_student",
-                                   json_object_new_double(r->similarity.kl_teacher_student));
+            cli_add_number(o, "agreement", r->similarity.agreement);
+            cli_add_number(o, "kl_teacher_student", r->similarity.kl_teacher_student);
         }
         json_object_array_add(list, o);
     }

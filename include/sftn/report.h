@@ -22,9 +22,9 @@ typedef struct sftn_run {
     char *data;    /* data set's name, likewise */
     int nepochs;   /* lines of the log */
     sftn_run_epoch *epoch;
-    bool finished;             /* has a summary: `result` is set */
+    bool finished; /* has a summary: `result` is set */
     sftn_train_result result;
-    bool compared;             /* `similarity` with its teacher is set */
+    bool compared; /* `similarity` with its teacher is set */
     sftn_similarity similarity;
 } sftn_run;
 

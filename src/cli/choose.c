@@ -98,8 +98,9 @@ static bool accept_method(cli_args *a, cli_methods *m, const sftn_distiller *met
     if (!m->options[m->n])
         return false;
     m->method[m->n] = method;
-    table[0] = (sftn_option){"weight", SFTN_OPT_FLOAT, 0, weight, 0.0, INFINITY,
-                             "factor of the method's loss", NULL, NULL};
+    table[0] = (sftn_option){
+        "weight", SFTN_OPT_FLOAT, 0, weight, 0.0, INFINITY, "factor of the method's loss", NULL,
+        NULL};
     table[1] = (sftn_option)SFTN_OPTION_END;
     snprintf(title, sizeof title, "method %s", method->name);
     snprintf(prefix, sizeof prefix, "%s.", method->name);

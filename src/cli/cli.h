@@ -45,8 +45,8 @@ typedef struct cli_group {
 enum { CLI_MAX_GROUPS = 40, CLI_MAX_GIVEN = 128 };
 
 typedef struct cli_usage {
-    const char *arguments; /* after the command's name: "MODEL_FILE [options]" */
-    const char *text;      /* what help says before the options; several lines, may be NULL */
+    const char *arguments;    /* after the command's name: "MODEL_FILE [options]" */
+    const char *text;         /* what help says before the options; several lines, may be NULL */
     int min_files, max_files; /* how many arguments without -- are taken; -1: any number */
 } cli_usage;
 
@@ -200,14 +200,17 @@ typedef struct cli_run {
     const cli_run_options *options;
     const sftn_plan_options *plan;
     const sftn_dataset *data;
-    char dir[512];     /* run directory */
-    int epochs;        /* after defaults that depend on the command */
+    char dir[512];          /* run directory */
+    int epochs;             /* after defaults that depend on the command */
     const char *milestones; /* NULL: at 62.5, 75 and 87.5 percent of the epochs */
 } cli_run;
 
 /* Fill *t from the options; a wrong milestone is an error. */
 sftn_status cli_train_options(const cli_run *run, sftn_train_options *t, sftn_error *err);
-/* The run directory: --out, else runs/ and the formatted name.  Fails on a finished or other run. */
+/*
+ * The run directory: --out, else runs/ and the formatted name.  False with *code set where it holds
+ * a run and neither --resume nor --overwrite was given, or where there is nothing to resume.
+ */
 bool cli_run_directory(cli_run *run, int *code, const char *format, ...) SFTN_PRINTF(3, 4);
 /*
  * Train job with progress on stderr and leave the result on stdout and in summary.json.

@@ -117,9 +117,9 @@ static int run(const cli_args *args, const data_options *opt, cli_data_options *
 
     nearest = sftn_nearest_name(action, actions);
     if (strcmp(action, "get") != 0 && strcmp(action, "info") != 0 && strcmp(action, "sheet") != 0)
-        return nearest ? cli_misuse("data cannot '%s'; did you mean '%s'?", action, nearest)
-                       : cli_misuse("data cannot '%s'; usage: sftn data %s", action,
-                                    usage.arguments);
+        return nearest
+                   ? cli_misuse("data cannot '%s'; did you mean '%s'?", action, nearest)
+                   : cli_misuse("data cannot '%s'; usage: sftn data %s", action, usage.arguments);
     if (args->nfiles != needed)
         return cli_misuse("data %s takes %d arguments, not %d; usage: sftn data %s", action,
                           needed - 1, args->nfiles - 1, usage.arguments);

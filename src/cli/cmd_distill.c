@@ -27,8 +27,9 @@ static const sftn_option table[] = {
 
 static const cli_usage usage = {
     .arguments = "--teacher FILE [--student MODEL] [--method kd] [options]",
-    .text = "Trains a student on the labels and on what a frozen teacher answers.  The run directory\n"
-            "is filled as by 'sftn train'; agreement with the teacher is measured at the end.",
+    .text = "Trains a student on the labels and on what a frozen teacher answers.  The run\n"
+            "directory is filled as by 'sftn train'; agreement with the teacher is measured at\n"
+            "the end.",
 };
 
 typedef struct distill_run {
@@ -151,8 +152,8 @@ int cmd_distill(int argc, char **argv)
         cli_accept(&args, "machine", "", cli_machine_table, &machine);
         if (cli_parse(&args, &code))
             code = distill(
-                &(distill_run){.args = &args, .opt = &opt, .methods = &methods, .run = &run},
-                &data, &machine);
+                &(distill_run){.args = &args, .opt = &opt, .methods = &methods, .run = &run}, &data,
+                &machine);
     }
     cli_methods_free(&methods);
     cli_args_free(&args);

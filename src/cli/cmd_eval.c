@@ -82,8 +82,8 @@ static sftn_status measure(const sftn_network *net, const eval_options *opt,
         cli_model_file(opt->teacher, teacher_file, sizeof teacher_file);
         status = sftn_network_load(teacher_file, &teacher, err);
         if (status == SFTN_OK)
-            status = sftn_compare(&teacher, net, data, (sftn_split)opt->split, plan, &similarity,
-                                  err);
+            status =
+                sftn_compare(&teacher, net, data, (sftn_split)opt->split, plan, &similarity, err);
         sftn_network_free(&teacher);
     }
     if (status == SFTN_OK && opt->json)

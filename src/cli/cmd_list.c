@@ -191,9 +191,9 @@ static int list_all(const cli_args *args, bool json)
         return CLI_DONE;
     const char *nearest = sftn_nearest_name(wanted, names);
 
-    return nearest ? cli_misuse("list has no kind '%s'; did you mean '%s'?", wanted, nearest)
-                   : cli_misuse("list has no kind '%s'; usage: sftn list %s", wanted,
-                                usage.arguments);
+    return nearest
+               ? cli_misuse("list has no kind '%s'; did you mean '%s'?", wanted, nearest)
+               : cli_misuse("list has no kind '%s'; usage: sftn list %s", wanted, usage.arguments);
 }
 
 int cmd_list(int argc, char **argv)

@@ -10,8 +10,8 @@ typedef struct predict_options {
 } predict_options;
 
 static const sftn_option table[] = {
-    {"top", SFTN_OPT_INT, offsetof(predict_options, top), 5, 1, 1000, "classes shown for each image",
-     NULL, NULL},
+    {"top", SFTN_OPT_INT, offsetof(predict_options, top), 5, 1, 1000,
+     "classes shown for each image", NULL, NULL},
     {"json", SFTN_OPT_BOOL, offsetof(predict_options, json), 0, 0, 1,
      "print one JSON object a line and image", NULL, NULL},
     SFTN_OPTION_END,
@@ -19,8 +19,8 @@ static const sftn_option table[] = {
 
 static const cli_usage usage = {
     .arguments = "MODEL_FILE|RUN IMAGE... [options]",
-    .text = "Classifies PNG and JPEG files.  An image is cut to its centre square where its shape is\n"
-            "not the network's, and scaled to the size that the network was trained on.",
+    .text = "Classifies PNG and JPEG files.  An image is cut to its centre square where its shape\n"
+            "is not the network's, and scaled to the size that the network was trained on.",
     .min_files = 2,
     .max_files = -1,
 };
@@ -88,7 +88,8 @@ static sftn_status predict(const sftn_network *net, const predict_options *opt,
     sftn_status status;
 
     if (pixels && probability)
-        status = sftn_image_read(file, net->channels, net->image_size, net->image_size, pixels, err);
+        status =
+            sftn_image_read(file, net->channels, net->image_size, net->image_size, pixels, err);
     else
         status = sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
     if (status == SFTN_OK)

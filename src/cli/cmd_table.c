@@ -25,9 +25,9 @@ static const sftn_option table[] = {
 
 static const cli_usage usage = {
     .arguments = "RUN... [--plot FILE.png] [--json]",
-    .text = "Reads run directories, finished or not.  Accuracy is that of the last epoch on the test\n"
-            "images; agreement (equal top-1 answers) and KL(teacher || student) are with the run's\n"
-            "own teacher.",
+    .text = "Reads run directories, finished or not.  Accuracy is that of the last epoch on the\n"
+            "test images; agreement (equal top-1 answers) and KL(teacher || student) are with\n"
+            "the run's own teacher.",
     .min_files = 1,
     .max_files = -1,
 };
@@ -92,8 +92,8 @@ static void print_json(const sftn_run *runs, int n)
         }
         json_object_array_add(list, o);
     }
-    printf("%s\n", json_object_to_json_string_ext(list, JSON_C_TO_STRING_PRETTY |
-                                                            JSON_C_TO_STRING_SPACED));
+    printf("%s\n",
+           json_object_to_json_string_ext(list, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED));
     json_object_put(list);
 }
 

@@ -26,9 +26,11 @@ static const sftn_option table[] = {
 
 static const cli_usage usage = {
     .arguments = "[--teacher MODEL] [--student MODEL] [options]",
-    .text = "Trains a teacher.  With the scheme 'sftn', branches made of the student's stages hang on\n"
-            "the teacher's stages and are trained with it.  The run directory receives the teacher\n"
-            "as model.safetensors, under plain names, and its branches as branches.safetensors.",
+    .text =
+        "Trains a teacher.  With the scheme 'sftn', branches made of the student's stages hang\n"
+        "on the teacher's stages and are trained with it.  The run directory receives the\n"
+        "teacher as model.safetensors, under plain names, and its branches as\n"
+        "branches.safetensors.",
 };
 
 static sftn_status find_models(const cli_teach *t, sftn_model *teacher, sftn_model *student,

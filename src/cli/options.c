@@ -49,8 +49,7 @@ sftn_status cli_open_data(const cli_data_options *o, sftn_dataset **d, sftn_erro
     return sftn_dataset_open(&options, d, err);
 }
 
-sftn_status cli_plan_options(const cli_machine_options *o, sftn_plan_options *plan,
-                             sftn_error *err)
+sftn_status cli_plan_options(const cli_machine_options *o, sftn_plan_options *plan, sftn_error *err)
 {
     const char *names[16] = {NULL};
     bool known = false;

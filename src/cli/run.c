@@ -16,8 +16,8 @@ enum { FLIP_AUTO, FLIP_YES, FLIP_NO };
 
 /* Defaults are the CIFAR-100 recipe of the CRD benchmark. */
 const sftn_option cli_run_table[] = {
-    {"epochs", SFTN_OPT_INT, FIELD(epochs), 240, 1, 100000, "passes over the training images",
-     NULL, NULL},
+    {"epochs", SFTN_OPT_INT, FIELD(epochs), 240, 1, 100000, "passes over the training images", NULL,
+     NULL},
     {"batch", SFTN_OPT_INT64, FIELD(batch), 64, 1, 65536, "images a step", NULL, NULL},
     {"lr", SFTN_OPT_FLOAT, FIELD(lr), 0.05, 0, 100, "base learning rate", NULL, NULL},
     {"schedule", SFTN_OPT_CHOICE, FIELD(schedule), SFTN_SCHEDULE_STEP, 0, 1,
@@ -28,8 +28,8 @@ const sftn_option cli_run_table[] = {
      "LIST", NULL},
     {"gamma", SFTN_OPT_FLOAT, FIELD(gamma), 0.1, 0, 1, "factor at each milestone", NULL, NULL},
     {"warmup", SFTN_OPT_FLOAT, FIELD(warmup), 0, 0, 1000, "epochs of linear warm-up", NULL, NULL},
-    {"final-lr", SFTN_OPT_FLOAT, FIELD(final_lr), 0, 0, 100, "where the cosine schedule ends",
-     NULL, NULL},
+    {"final-lr", SFTN_OPT_FLOAT, FIELD(final_lr), 0, 0, 100, "where the cosine schedule ends", NULL,
+     NULL},
     {"momentum", SFTN_OPT_FLOAT, FIELD(momentum), 0.9, 0, 1, "of SGD", NULL, NULL},
     {"nesterov", SFTN_OPT_BOOL, FIELD(nesterov), 0, 0, 1, "Nesterov's form of momentum", NULL,
      NULL},

@@ -25,7 +25,8 @@ const sftn_option cli_workload_table[] = {
      "wrn_40_2"},
     {"student", SFTN_OPT_STRING, FIELD(student), 0, 0, 0, "network of the student", "MODEL",
      "wrn_16_2"},
-    {"method", SFTN_OPT_STRING, FIELD(method), 0, 0, 0, "methods of kd, joined by +", "NAMES", "kd"},
+    {"method", SFTN_OPT_STRING, FIELD(method), 0, 0, 0, "methods of kd, joined by +", "NAMES",
+     "kd"},
     {"batch", SFTN_OPT_INT64, FIELD(batch), 64, 1, 65536, "images a step", NULL, NULL},
     {"classes", SFTN_OPT_INT, FIELD(classes), 100, 2, 100000, "classes told apart", NULL, NULL},
     {"image-size", SFTN_OPT_INT, FIELD(image_size), 32, 8, 512, "height and width", NULL, NULL},
@@ -166,8 +167,8 @@ static sftn_status plain_new(const sftn_model *model, const cli_workload_options
 
 static sftn_status build(const cli_args *a, const cli_workload_options *o,
                          const cli_methods *methods, const cli_scheme *scheme,
-                         const sftn_plan_options *plan, const sftn_model model[3],
-                         cli_workload *w, int *code, sftn_error *err)
+                         const sftn_plan_options *plan, const sftn_model model[3], cli_workload *w,
+                         int *code, sftn_error *err)
 {
     const sftn_model *teacher = &model[1], *student = &model[2];
     int kind = o->workload;
@@ -191,8 +192,8 @@ static sftn_status build(const cli_args *a, const cli_workload_options *o,
     } else {
         snprintf(w->title, sizeof w->title, "%s of %s with branches of %s", scheme->scheme->name,
                  teacher->name, student->name);
-        status = teach_new(teacher, scheme->scheme->needs_student ? student : NULL, scheme, o, w,
-                           err);
+        status =
+            teach_new(teacher, scheme->scheme->needs_student ? student : NULL, scheme, o, w, err);
     }
     return status == SFTN_OK ? stepper_new(o, plan, w, err) : status;
 }

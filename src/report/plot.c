@@ -47,8 +47,11 @@ static double to_y(const frame *f, double percent)
 
 static frame make_frame(const sftn_run *runs, int n, int width, int height, double legend_height)
 {
-    frame f = {.left = 70.0, .right = width - 30.0, .top = 50.0,
-               .bottom = height - 60.0 - legend_height, .x_max = 1.0};
+    frame f = {.left = 70.0,
+               .right = width - 30.0,
+               .top = 50.0,
+               .bottom = height - 60.0 - legend_height,
+               .x_max = 1.0};
     double low = 100.0, high = 0.0;
 
     for (int i = 0; i < n; i++) {
@@ -201,8 +204,8 @@ sftn_status sftn_runs_plot(const sftn_run *runs, int n, int width, int height, c
     }
     draw_legend(c, &f, runs, n);
     if (cairo_status(c) != CAIRO_STATUS_SUCCESS)
-        status = sftn_fail(err, SFTN_ERR_MEMORY, "plot: %s",
-                           cairo_status_to_string(cairo_status(c)));
+        status =
+            sftn_fail(err, SFTN_ERR_MEMORY, "plot: %s", cairo_status_to_string(cairo_status(c)));
     else
         status = sftn_replace_file(png, write_png, surface, err);
     cairo_destroy(c);

@@ -101,12 +101,11 @@ sftn_status sftn_run_write_summary(const char *dir, const sftn_job *job,
         json_object_object_add(o, "result", result_object(result));
         if (similarity)
             json_object_object_add(o, "similarity", similarity_object(similarity));
-        status = sftn_replace_file(
-            path.text, write_text,
-            (void *)(uintptr_t)json_object_to_json_string_ext(
-                o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-                       JSON_C_TO_STRING_NOSLASHESCAPE),
-            err);
+        status = sftn_replace_file(path.text, write_text,
+                                   (void *)(uintptr_t)json_object_to_json_string_ext(
+                                       o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+                                              JSON_C_TO_STRING_NOSLASHESCAPE),
+                                   err);
     }
     json_object_put(description);
     json_object_put(o);
@@ -199,8 +198,8 @@ static sftn_status read_log(const char *path, sftn_run *run, sftn_error *err)
         line++;
         o = json_tokener_parse(p);
         if (!o || !json_object_is_type(o, json_type_object))
-            status = sftn_fail(err, SFTN_ERR_FORMAT, "%s, line %d: expected a JSON object", path,
-                               line);
+            status =
+                sftn_fail(err, SFTN_ERR_FORMAT, "%s, line %d: expected a JSON object", path, line);
         else if (member(o, "epoch") &&
                  !sftn_grow(&run->epoch, &capacity, run->nepochs + 1, sizeof *run->epoch))
             status = sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");

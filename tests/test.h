@@ -1,8 +1,8 @@
 /*
  * test.h: the test harness, on cmocka.
  *
- * Every tests/FOLDER/test_NAME.c becomes one program and one ctest entry FOLDER/NAME, linked with the
- * static library, so that internal functions can be tested; every tests/FOLDER/test_NAME.sh becomes
+ * Every tests/FOLDER/test_NAME.c becomes one program and one ctest entry FOLDER/NAME, linked with
+ * the static library, so that internal functions can be tested; every tests/FOLDER/test_NAME.sh becomes
  * a ctest entry too, and passes when bash leaves with 0.  Other .c files of tests/ and
  * tests/FOLDER are helpers that any program may call.  A program takes one argument: a pattern (*,
  * ?) of the tests to run.
@@ -76,7 +76,8 @@ void test_register(test_case *test);
 #define SKIP(reason) test_skip((reason), __FILE__, __LINE__)
 
 void test_check(bool holds, const char *what, const char *file, int line);
-void test_check_int(intmax_t found, intmax_t expected, const char *what, const char *file, int line);
+void test_check_int(intmax_t found, intmax_t expected, const char *what, const char *file,
+                    int line);
 void test_check_near(double found, double expected, double tolerance, const char *what,
                      const char *file, int line);
 void test_check_text(const char *found, const char *expected, const char *what, const char *file,

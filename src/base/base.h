@@ -11,7 +11,7 @@
 /* ---- memory (memory.c) ---- */
 /* count * size zeroed bytes, NULL on overflow or when out of memory. */
 void *sftn_calloc(size_t count, size_t size);
-/* Array grown to hold at least `need` elements (capacity doubled); false, array intact, on failure. */
+/* Array grown to hold at least `need` elements (capacity doubled); on failure false, array intact. */
 bool sftn_grow(void *array_pointer, int *capacity, int need, size_t size);
 /* 64-byte aligned, zeroed; release with free(). */
 void *sftn_aligned(size_t bytes);
@@ -23,7 +23,8 @@ char *sftn_strdup(const char *s);
 typedef struct sftn_pool {
     struct sftn_pool_block *blocks;
 } sftn_pool;
-void *sftn_pool_alloc(sftn_pool *pool, size_t bytes); /* zeroed, 16-byte aligned; NULL: out of memory */
+/* Zeroed, 16-byte aligned; NULL when out of memory. */
+void *sftn_pool_alloc(sftn_pool *pool, size_t bytes);
 char *sftn_pool_strdup(sftn_pool *pool, const char *s);
 void sftn_pool_free(sftn_pool *pool);
 
@@ -37,8 +38,8 @@ void sftn_strbuf_add(sftn_strbuf *b, const char *format, ...) SFTN_PRINTF(2, 3);
 void sftn_strbuf_free(sftn_strbuf *b);
 
 /* ---- random numbers (rng.c) ----
- * Philox4x32-10 (Salmon et al., SC 2011): a bijection of a 128-bit counter under a 64-bit key, so any
- * number of any stream can be computed directly.  Keys are (seed, purpose); counters (a, b).
+ * Philox4x32-10 (Salmon et al., SC 2011): a bijection of a 128-bit counter under a 64-bit key, so
+ * any number of any stream can be computed directly.  Keys are (seed, purpose); counters (a, b).
  */
 typedef enum sftn_purpose {
     SFTN_RNG_INIT = 1,  /* a: hash of the parameter's name, b: element */
@@ -75,11 +76,11 @@ uint64_t sftn_hash_bytes(const void *data, size_t bytes);
 /* Make dir and its parents. */
 sftn_status sftn_make_dirs(const char *dir, sftn_error *err);
 /*
- * Atomic replacement: write to path.tmp, flush to disk, rename.  write_fn writes into the stream and
- * returns false on a stream error.  FILE names path and the system's reason.
+ * Atomic replacement: write to path.tmp, flush to disk, rename.  write_fn writes into the stream
+ * (a FILE *) and returns false on a stream error.  FILE names path and the system's reason.
  */
-sftn_status sftn_replace_file(const char *path, bool (*write_fn)(void *ctx, void *stream), void *ctx,
-                              sftn_error *err);
+sftn_status sftn_replace_file(const char *path, bool (*write_fn)(void *ctx, void *stream),
+                              void *ctx, sftn_error *err);
 /* Whole file in memory (with a terminating zero past the end); *data owned by the caller. */
 sftn_status sftn_read_file(const char *path, void **data, size_t *bytes, sftn_error *err);
 

@@ -1,4 +1,4 @@
-/* status: error texts are built, prefixed and truncated; memory and text grow without losing any. */
+/* status: error texts are built, prefixed and cut; memory and text grow without losing any. */
 #include "base/base.h"
 #include "test.h"
 

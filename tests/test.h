@@ -2,9 +2,10 @@
  * test.h: the test harness, on cmocka.
  *
  * Every tests/FOLDER/test_NAME.c becomes one program and one ctest entry FOLDER/NAME, linked with
- * the static library, so that internal functions can be tested; every tests/FOLDER/test_NAME.sh becomes
- * a ctest entry too, and passes when bash leaves with 0.  Other .c files of tests/ and
- * tests/FOLDER are helpers that any program may call.  A program takes one argument: a pattern (*,
+ * the static library, so that internal functions can be tested; every tests/FOLDER/test_NAME.sh
+ * becomes a ctest entry too, run by bash in the source directory with the command's path in $SFTN,
+ * and passes when bash leaves with 0 (77: skipped).  Other .c files of tests/ and tests/FOLDER are
+ * helpers that any program may call.  A program takes one argument: a pattern (*,
  * ?) of the tests to run.
  *
  *     #include "test.h"

@@ -11,7 +11,7 @@
 /* ---- memory (memory.c) ---- */
 /* count * size zeroed bytes, NULL on overflow or when out of memory. */
 void *sftn_calloc(size_t count, size_t size);
-/* Array grown to hold at least `need` elements (capacity doubled); on failure false, array intact. */
+/* Array grown to at least `need` elements (capacity doubled); on failure false, array intact. */
 bool sftn_grow(void *array_pointer, int *capacity, int need, size_t size);
 /* 64-byte aligned, zeroed; release with free(). */
 void *sftn_aligned(size_t bytes);

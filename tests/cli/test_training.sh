@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Training through the command: runs, their files, interruption and exact resumption, and everything
+# that reads a run.
+. "$(dirname "$0")/expect.sh"
+
+small=(--data shapes --limit 512 --batch 32 --lr 0.02)
+
+# wait_for_lines FILE N PID: until FILE has N lines; fails where the process ends first.
+wait_for_lines() {
+    for _ in $(seq 3000); do
+        [[ -f $1 && $(wc -l <"$1") -ge $2 ]] && return 0
+        kill -0 "$3" 2>/dev/null || { fail "the run ended before its epoch $2"; return 1; }
+        sleep 0.02
+    done
+    fail "no epoch $2 after a minute"
+}
+
+# interrupt SIGNAL CODE DIR ARGUMENTS...: stop a run in its second epoch, then resume it.
+interrupt() {
+    local signal=$1 want=$2 dir=$3 pid code=0
+    shift 3
+    "$SFTN" "$@" --out "$dir" >"$dir.out" 2>"$dir.err" &
+    pid=$!
+    wait_for_lines "$dir/log.jsonl" 1 "$pid" && kill "-$signal" "$pid"
+    wait "$pid" || code=$?
+    [[ $code -eq $want ]] || fail "$signal: exit code $code, expected $want: $(<"$dir.err")"
+    grep -q "^sftn: saved; go on with: sftn $1 .*--out $dir --resume$" "$dir.err" ||
+        fail "$signal: no message how to resume: $(<"$dir.err")"
+    expect 0 "last epoch: test top-1 *" "*" "$@" --out "$dir" --resume
+}
+
+# ---- train; SIGTERM and resume give the same bytes ----
+train=(train --model resnet8 --epochs 4 --seed 3 "${small[@]}")
+expect 0 "last epoch: test top-1 *%, top-5 *%
+saved as whole/model.safetensors, *" "whole: resnet8 (* parameters), 512 images of shapes, 4 epochs
+epoch 1/4  lr 0.02 *
+epoch 2/4 *
+epoch 3/4 *
+epoch 4/4 *" "${train[@]}" --out whole
+[[ $(wc -l <whole/log.jsonl) -ge 4 ]] || fail "log.jsonl has fewer lines than epochs"
+interrupt TERM 143 halves "${train[@]}"
+same_files whole/checkpoint.safetensors halves/checkpoint.safetensors
+same_files whole/model.safetensors halves/model.safetensors
+
+# ---- a run is not overwritten by accident ----
+expect 2 "" "sftn: whole holds a run already; --resume goes on with it, --overwrite *" \
+    "${train[@]}" --out whole
+expect 2 "" "sftn: nothing holds no checkpoint to resume from" "${train[@]}" --out nothing --resume
+
+# ---- teach; Ctrl-C ----
+teach=(teach --scheme sftn --teacher resnet14 --student resnet8 --epochs 3 "${small[@]}")
+interrupt INT 130 teacher "${teach[@]}"
+expect 0 "last epoch: *" "*" "${teach[@]}" --out teacher2
+same_files teacher/model.safetensors teacher2/model.safetensors
+same_files teacher/branches.safetensors teacher2/branches.safetensors
+
+# ---- the cheap variant ----
+expect 0 "*" "*" teach --init-from whole/model.safetensors --teacher resnet8 --student resnet8 \
+    --epochs 1 "${small[@]}" --out cheap
+
+# ---- distill, from scratch and from a branch ----
+expect 0 "last epoch: *
+with its teacher: agreement *%, KL(teacher || student) *" "*" \
+    distill --teacher teacher --student resnet8 --method kd --kd.temperature 2 --epochs 2 \
+    "${small[@]}" --out student
+expect 0 "*" "*" distill --teacher teacher/model.safetensors --student resnet8 --method kd+at \
+    --epochs 1 --init-from-branch teacher/branches.safetensors --branch 1 "${small[@]}" --out started
+
+# ---- eval ----
+expect 0 "images *
+top-1 *%
+top-5 *%
+cross-entropy *" "" eval whole
+expect 0 "{ \"model\": \"student/model.safetensors\", \"images\": *\"agreement\": *}" "" \
+    eval student --teacher teacher --json
+expect 0 "*agreement                100.00 %
+KL(teacher || student)   0.0000
+KL(student || teacher)   0.0000
+CKA of pooled features   1.0000
+CKA of logits            1.0000" "" eval whole --teacher whole
+
+# ---- predict ----
+expect 0 "one.png" "" data sheet shapes one.png --split test --columns 1 --rows 1 --zoom 1
+expect 0 "one.png
+  *%  *
+  *%  *" "" predict whole one.png --top 2
+expect 0 "{ \"image\": \"one.png\", \"classes\": \[ { \"class\": \"*\", \"probability\": * } \] }" "" \
+    predict whole one.png --top 1 --json
+expect 1 "one.png*" "sftn: *none.png*" predict whole one.png none.png
+
+# ---- table ----
+expect 0 "run      network   epochs  test top-1  agreement       KL
+whole    resnet8        4  *%          -        -
+student  resnet8        2  *%  *%  *" "plot: plot.png" table whole student --plot plot.png
+[[ $(head -c 4 plot.png | tail -c 3) == PNG ]] || fail "plot.png is no PNG file"
+expect 1 "" "sftn: nothing/log.jsonl: *" table nothing
+finish

@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# The command line: what is wrong with it is said in one sentence, with exit code 2, and help comes
+# from the option tables.
+. "$(dirname "$0")/expect.sh"
+
+# ---- commands ----
+expect 2 "" "usage: sftn COMMAND*" # no arguments
+expect 0 "usage: sftn COMMAND *
+  train     train a network by itself
+  teach     train a teacher that students learn well from
+*'sftn help COMMAND' lists a command's options." "" help
+expect 0 "usage: sftn COMMAND*" "" --help
+expect 2 "" "sftn: there is no command 'tarin'; did you mean 'train'?" tarin
+expect 2 "" "sftn: there is no command 'xyzzy'; 'sftn help' lists them" xyzzy
+expect 2 "" "sftn: there is no command 'trian'; did you mean 'train'?" help trian
+expect 2 "" "sftn: help explains one command; 'eval' is too much" help train eval
+expect 0 "sftn [0-9]*.[0-9]*.[0-9]*, backends: *cpu*" "" version
+expect 0 "sftn [0-9]*" "" --version
+
+# ---- help of every command ----
+for command in train teach distill eval predict table list data dump verify bench; do
+    expect 0 "usage: sftn $command *" "" help "$command"
+    expect 0 "usage: sftn $command *" "" "$command" --help
+done
+expect 0 "*--lambda-kl X * (default 3, 0 to 1000)*" "" help teach
+expect 0 "*--kd.temperature X * (default 4, *--at.p X *" "" help distill
+expect 0 "*--schedule step|cosine * (default step)*--\[no-\]nesterov * (default no)*" "" help train
+
+# ---- options ----
+expect 2 "" "sftn: train has no option --epohcs; did you mean --epochs?" train --epohcs 3
+expect 2 "" "sftn: train has no option --frobnicate; 'sftn help train' lists its options" \
+    train --frobnicate
+expect 2 "" "sftn: distill has no option --kd.temprature; did you mean --kd.temperature?" \
+    distill --kd.temprature 4
+expect 2 "" "sftn: distill has no option --at.p*" distill --method kd --at.p 2
+expect 2 "" "sftn: option epochs: '0', expected a whole number from 1 to 100000" train --epochs 0
+expect 2 "" "sftn: option epochs: '3x', expected a whole number from 1 to 100000" train --epochs=3x
+expect 2 "" "sftn: option lr: '-1', expected a number from 0 to 100" train --lr -1
+expect 2 "" "sftn: option schedule: 'linear', expected one of step, cosine" train --schedule linear
+expect 2 "" "sftn: method at: option p: '99', expected a number from 1 to 8" \
+    distill --method kd+at --at.p 99
+expect 2 "" "sftn: option --seed needs a value" train --seed
+expect 2 "" "sftn: train has no option --no-lr*" train --no-lr
+expect 2 "" "sftn: options begin with two dashes; '-e' has one" train -e 3
+expect 2 "" "sftn: option --milestones is '5,x'; expected epochs like 150,180,210" \
+    train --data shapes --limit 64 --milestones 5,x --out run
+
+# ---- arguments ----
+expect 2 "" "sftn: train does not take the argument 'resnet8'; usage: *" train resnet8
+expect 2 "" "sftn: eval needs more arguments; usage: sftn eval *" eval
+expect 2 "" "sftn: data cannot 'got'; did you mean 'get'?" data got cifar100
+expect 2 "" "sftn: data sheet takes 2 arguments, not 1; usage: *" data sheet shapes
+expect 2 "" "sftn: list has no kind 'model'; did you mean 'models'?" list model
+expect 2 "" "sftn: distill needs --teacher FILE, *" distill
+
+# ---- names ----
+expect 2 "" "sftn: no model called \"resnet21\"; did you mean \"resnet20\"?" train --model resnet21
+expect 2 "" "sftn: no teacher training scheme called \"sfnt\"; did you mean \"sftn\"?" \
+    teach --scheme sfnt
+expect 2 "" "sftn: no distillation method called \"kdd\"; did you mean \"kd\"?" \
+    distill --method kdd
+expect 2 "" "sftn: there is no backend 'cpp'; did you mean 'cpu'?" train --backend cpp
+expect 2 "" "sftn: *cifar10*" data get cifra10
+expect 1 "" "sftn: *cifar10*" train --data cifra10
+
+# ---- list ----
+expect 0 "teachers
+  plain *
+  sftn * (Park et al., NeurIPS 2021)" "" list teachers
+expect 0 "methods
+  kd *
+  at *" "" list methods
+expect 0 "models
+  resnet8 *83,892 *
+  resnet20 *278,324 *
+  wrn_40_2 *2,255,156 *" "" list models
+expect 0 "data
+  shapes *
+  cifar100 *" "" list data
+expect 0 "*models*methods*teachers*data*backends*" "" list
+expect 0 "{*\"methods\": \[*\"name\": \"kd\",*\"weight\": 0.9,*\"name\": \"temperature\",*}" "" \
+    list methods --json
+
+# ---- output that cannot be written ----
+code=0
+"$SFTN" list models >/dev/full 2>stderr || code=$?
+[[ $code -eq 1 ]] || fail "list to a full device: exit code $code, expected 1"
+grep -q "standard output cannot be written: No space left on device" stderr ||
+    fail "list to a full device: $(<stderr)"
+finish

@@ -121,7 +121,8 @@ typedef struct sftn_train_options {
 
 /* One record of progress; sent after every step (epoch_done false) and every epoch. */
 typedef struct sftn_progress {
-    int64_t epoch, epochs, batch, batches, step;
+    int64_t epoch, epochs; /* the epoch being trained, or just done, from 1 */
+    int64_t batch, batches, step; /* done in the epoch; steps done in the run */
     double lr, images_per_s, elapsed_s, remaining_s, wait_share;
     int nterms;
     const char *term_name[SFTN_MAX_TERMS];

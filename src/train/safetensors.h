@@ -33,6 +33,21 @@ size_t sftn_element_bytes(sftn_element element);
 /* The file's path, for messages; never NULL. */
 const char *sftn_tensors_path(const sftn_tensors *t);
 
+/*
+ * Values laid out like a store's arrays: its own, momentum (states NULL), averages.
+ */
+typedef struct sftn_values {
+    const sftn_params *params;
+    float *weights, *states; /* states NULL: entries that are not weights are passed over */
+} sftn_values;
+
+/* The values under prefix + entry name; borrowed until sftn_tensors_save, counters are copied. */
+sftn_status sftn_tensors_add_values(sftn_tensors *t, const char *prefix, const sftn_values *v,
+                                    sftn_error *err);
+/* Fill from the same names; errors as sftn_tensors_read_params. */
+sftn_status sftn_tensors_read_values(const sftn_tensors *t, const char *prefix,
+                                     const sftn_values *v, sftn_error *err);
+
 /* "[16,3,3,3]", "[]" for a scalar. */
 void sftn_dims_format(const int64_t *dim, int rank, char *buf, size_t size);
 

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { NAME_SIZE = 512 };
+
 /*
  * Dimensions of an entry in a file.  A dense weight [units, features] may lie in its graph as
  * [units,F,1,1] or as a matrix product wants it, [1,units,F,1].
@@ -24,28 +26,60 @@ static void file_dims(const sftn_param *e, sftn_array *a)
     a->count = e->count;
 }
 
+/* Where an entry's numbers lie, or NULL where v has none for it. */
+static float *values_of(const sftn_values *v, const sftn_param *e)
+{
+    if (e->kind == SFTN_PARAM_WEIGHT)
+        return v->weights + e->offset;
+    return v->states ? v->states + e->offset : NULL;
+}
+
+static sftn_status add_entry(sftn_tensors *t, const char *name, const sftn_param *e,
+                             const float *values, sftn_error *err)
+{
+    sftn_array a = {.name = name, .element = SFTN_ELEMENT_F32, .data = values};
+
+    file_dims(e, &a);
+    if (e->kind == SFTN_PARAM_COUNTER) {
+        int64_t *counter = sftn_pool_alloc(&t->pool, sizeof *counter);
+
+        if (!counter)
+            return sftn_fail(err, SFTN_ERR_MEMORY, "%s: out of memory", name);
+        *counter = (int64_t)values[0];
+        a.element = SFTN_ELEMENT_I64;
+        a.data = counter;
+    }
+    return sftn_tensors_add(t, &a, err);
+}
+
+sftn_status sftn_tensors_add_values(sftn_tensors *t, const char *prefix, const sftn_values *v,
+                                    sftn_error *err)
+{
+    char name[NAME_SIZE];
+
+    for (int i = 0; i < sftn_params_count(v->params); i++) {
+        const sftn_param *e = sftn_params_get(v->params, i);
+        const float *values = values_of(v, e);
+        sftn_status status = SFTN_OK;
+
+        snprintf(name, sizeof name, "%s%s", prefix, e->name);
+        if (values)
+            status = add_entry(t, name, e, values, err);
+        if (status)
+            return status;
+    }
+    return SFTN_OK;
+}
+
 sftn_status sftn_tensors_add_params(sftn_tensors *t, sftn_params *p, const char *prefix,
                                     sftn_error *err)
 {
     for (int i = 0; i < sftn_params_count(p); i++) {
         const sftn_param *e = sftn_params_get(p, i);
-        sftn_array a = {.name = e->name, .element = SFTN_ELEMENT_F32};
-        sftn_status status;
+        sftn_status status = SFTN_OK;
 
-        if (prefix && strncmp(e->name, prefix, strlen(prefix)) != 0)
-            continue;
-        file_dims(e, &a);
-        a.data = sftn_params_value(p, i);
-        if (e->kind == SFTN_PARAM_COUNTER) {
-            int64_t *counter = sftn_pool_alloc(&t->pool, sizeof *counter);
-
-            if (!counter)
-                return sftn_fail(err, SFTN_ERR_MEMORY, "%s: out of memory", e->name);
-            *counter = (int64_t)sftn_params_value(p, i)[0];
-            a.element = SFTN_ELEMENT_I64;
-            a.data = counter;
-        }
-        status = sftn_tensors_add(t, &a, err);
+        if (!prefix || strncmp(e->name, prefix, strlen(prefix)) == 0)
+            status = add_entry(t, e->name, e, sftn_params_value(p, i), err);
         if (status)
             return status;
     }
@@ -124,22 +158,31 @@ static void convert(const sftn_array *a, float *dst)
     }
 }
 
-sftn_status sftn_tensors_read_params(const sftn_tensors *t, const char *file_prefix, sftn_params *p,
-                                     sftn_error *err)
+sftn_status sftn_tensors_read_values(const sftn_tensors *t, const char *prefix,
+                                     const sftn_values *v, sftn_error *err)
 {
-    char name[512];
+    char name[NAME_SIZE];
 
     /* First all checks, then all copies: a failure changes nothing. */
     for (int copy = 0; copy < 2; copy++) {
-        for (int i = 0; i < sftn_params_count(p); i++) {
-            const sftn_param *e = sftn_params_get(p, i);
+        for (int i = 0; i < sftn_params_count(v->params); i++) {
+            const sftn_param *e = sftn_params_get(v->params, i);
+            float *values = values_of(v, e);
 
-            snprintf(name, sizeof name, "%s%s", file_prefix ? file_prefix : "", e->name);
-            if (copy)
-                convert(sftn_tensors_find(t, name), sftn_params_value(p, i));
-            else if (check_entry(t, name, e, err))
+            snprintf(name, sizeof name, "%s%s", prefix, e->name);
+            if (values && copy)
+                convert(sftn_tensors_find(t, name), values);
+            else if (values && check_entry(t, name, e, err))
                 return SFTN_ERR_FORMAT;
         }
     }
     return SFTN_OK;
+}
+
+sftn_status sftn_tensors_read_params(const sftn_tensors *t, const char *file_prefix, sftn_params *p,
+                                     sftn_error *err)
+{
+    const sftn_values v = {p, sftn_params_weights(p), sftn_params_states(p)};
+
+    return sftn_tensors_read_values(t, file_prefix ? file_prefix : "", &v, err);
 }

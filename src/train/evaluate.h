@@ -1,0 +1,45 @@
+/*
+ * evaluate.h: a network's accuracy on a split, many times over.
+ */
+#ifndef SFTN_TRAIN_EVALUATE_H
+#define SFTN_TRAIN_EVALUATE_H
+
+#include "sftn/train.h"
+#include "train/step.h"
+
+/* The network to be measured, in evaluation mode; params belong to the caller. */
+typedef struct sftn_subject {
+    const sftn_model *model;
+    sftn_params *params;
+    int classes;
+    const float *mean, *std; /* normalization it was trained with; NULL: as the data's */
+} sftn_subject;
+
+/* Images of d as subject's network expects them: normalized anew where the two differ. */
+sftn_value sftn_renormalize(sftn_graph *g, sftn_value image, const sftn_subject *subject,
+                            const sftn_dataset_info *info);
+/* ARGUMENT where network and data have different numbers of classes, or images. */
+sftn_status sftn_subject_check(const char *name, int classes, int channels, int image_size,
+                               const sftn_dataset_info *info, sftn_error *err);
+
+typedef struct sftn_evaluator {
+    sftn_plan *plan;
+    sftn_feed feed;
+    sftn_loader *loader;
+    double *rank, *nll; /* [batch] */
+    int64_t batches;
+} sftn_evaluator;
+
+/*
+ * The last, partial batch is run in a full plan; what its unused rows hold does not matter, as no
+ * op of a network in evaluation mode mixes rows.  Close also after a failure.
+ */
+sftn_status sftn_evaluator_open(sftn_evaluator *e, const sftn_subject *subject,
+                                const sftn_dataset *data, sftn_split split, int64_t batch,
+                                const sftn_plan_options *plan, int threads, sftn_error *err);
+void sftn_evaluator_close(sftn_evaluator *e);
+
+/* Measure with the values that the params have now. */
+sftn_status sftn_evaluator_run(sftn_evaluator *e, sftn_scores *scores, sftn_error *err);
+
+#endif

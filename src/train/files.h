@@ -1,0 +1,25 @@
+/*
+ * files.h: what a network's file says of the network, written and read in one place.
+ */
+#ifndef SFTN_TRAIN_FILES_H
+#define SFTN_TRAIN_FILES_H
+
+#include "base/base.h"
+#include "sftn/tensors.h"
+#include "sftn/train.h"
+
+/*
+ * Metadata: model, classes, channels, image_size, data, mean, std, class_names, job.  kind is
+ * "network" for a file of plain keys, "checkpoint", or the name of another store.
+ */
+sftn_status sftn_set_network_meta(sftn_tensors *t, const char *kind, const sftn_job *job,
+                                  const sftn_dataset *data, sftn_error *err);
+
+/* DIR/NAME.safetensors in a new string, or NULL. */
+char *sftn_run_path(const char *dir, const char *name);
+
+/* Write one store of the job, under plain keys, to DIR/NAME.safetensors. */
+sftn_status sftn_write_store(const sftn_job *job, int store, const sftn_dataset *data,
+                             const char *dir, const char *name, sftn_error *err);
+
+#endif

@@ -1,0 +1,141 @@
+/*
+ * options_text: the options that decide a run's numbers, as JSON, and where two such texts differ.
+ */
+#include "task/task.h"
+#include "train/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A number that stands for the training records: all labels and some of the pixels. */
+static uint64_t data_hash(const sftn_dataset *data)
+{
+    const sftn_dataset_info *info = sftn_dataset_get_info(data);
+    const size_t bytes = (size_t)info->channels * (size_t)info->height * (size_t)info->width;
+    const int64_t n = info->records[SFTN_TRAIN];
+    const int64_t stride = n / 64 + 1;
+    uint64_t hash = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        int label = 0;
+        const uint8_t *pixels = sftn_dataset_record(data, SFTN_TRAIN, i, &label);
+
+        hash = hash * 0x9E3779B97F4A7C15u + (uint64_t)label + 1;
+        if (i % stride == 0)
+            hash ^= sftn_hash_bytes(pixels, bytes);
+    }
+    return hash;
+}
+
+static bool describe_data(struct json_object *o, const sftn_dataset *data)
+{
+    const sftn_dataset_info *info = sftn_dataset_get_info(data);
+    char hash[32];
+
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)data_hash(data));
+    return sftn_describe_text(o, "data", info->name) &&
+           sftn_describe_integer(o, "train-records", info->records[SFTN_TRAIN]) &&
+           sftn_describe_integer(o, "validation-records", info->records[SFTN_VALIDATION]) &&
+           sftn_describe_text(o, "train-hash", hash);
+}
+
+static bool describe_schedule(struct json_object *o, const sftn_schedule *s)
+{
+    const bool cosine = s->kind == SFTN_SCHEDULE_COSINE;
+    bool ok = sftn_describe_text(o, "schedule", cosine ? "cosine" : "step") &&
+              sftn_describe_number(o, "lr", s->lr) && sftn_describe_integer(o, "epochs", s->epochs);
+
+    for (int i = 0; ok && !cosine && i < s->nmilestones; i++) {
+        char key[32];
+
+        snprintf(key, sizeof key, "milestone%d", i + 1);
+        ok = sftn_describe_number(o, key, s->milestone[i]);
+    }
+    if (ok && !cosine)
+        ok = sftn_describe_number(o, "gamma", s->gamma);
+    if (ok && cosine)
+        ok = sftn_describe_number(o, "final-lr", s->final_lr);
+    return ok && sftn_describe_number(o, "warmup", s->warmup);
+}
+
+char *sftn_options_text(const sftn_train_options *options, const sftn_dataset *data)
+{
+    const sftn_plan_options *plan = &options->plan;
+    struct json_object *o = json_object_new_object();
+    char *text = NULL;
+    const bool ok =
+        describe_data(o, data) && describe_schedule(o, &options->schedule) &&
+        sftn_describe_integer(o, "batch", options->batch) &&
+        sftn_describe_number(o, "momentum", options->momentum) &&
+        sftn_describe_number(o, "weight-decay", options->weight_decay) &&
+        sftn_describe_text(o, "nesterov", options->nesterov ? "true" : "false") &&
+        sftn_describe_number(o, "clip", options->clip) &&
+        sftn_describe_number(o, "ema", options->ema) &&
+        sftn_describe_integer(o, "crop-pad", options->augment.pad) &&
+        sftn_describe_text(o, "flip", options->augment.flip ? "true" : "false") &&
+        sftn_describe_integer(o, "seed", (int64_t)options->seed) &&
+        sftn_describe_text(o, "backend", plan->backend ? plan->backend : "cpu") &&
+        sftn_describe_text(o, "precision",
+                           plan->precision == SFTN_BFLOAT16 ? "bfloat16" : "float32");
+
+    if (ok)
+        text = sftn_strdup(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
+                                                                 JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(o);
+    return text;
+}
+
+/* Where something was read does not change what is computed: task/task.h. */
+static bool compared(const char *key)
+{
+    const size_t length = strlen(key);
+
+    return length < 5 || strcmp(key + length - 5, "_from") != 0;
+}
+
+static const char *shown(struct json_object *value)
+{
+    if (json_object_is_type(value, json_type_string))
+        return json_object_get_string(value);
+    return value ? json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN) : "absent";
+}
+
+/* One direction: every member of a, looked up in b. */
+static bool differ(struct json_object *a, struct json_object *b, bool a_is_there, char *text,
+                   size_t size)
+{
+    json_object_object_foreach(a, key, value) {
+        struct json_object *other = NULL;
+
+        json_object_object_get_ex(b, key, &other);
+        if (!compared(key) || json_object_equal(value, other))
+            continue;
+        if (json_object_is_type(value, json_type_object) &&
+            json_object_is_type(other, json_type_object)) {
+            if (differ(value, other, a_is_there, text, size))
+                return true;
+            continue;
+        }
+        snprintf(text, size, "'%s' is %s there and %s here", key,
+                 shown(a_is_there ? value : other), shown(a_is_there ? other : value));
+        return true;
+    }
+    return false;
+}
+
+bool sftn_options_differ(const char *there, const char *here, char *text, size_t size)
+{
+    struct json_object *a = json_tokener_parse(there), *b = json_tokener_parse(here);
+    bool found;
+
+    if (!json_object_is_type(a, json_type_object) || !json_object_is_type(b, json_type_object)) {
+        snprintf(text, size, "one of them has no readable description");
+        found = true;
+    } else {
+        found = differ(b, a, false, text, size) || differ(a, b, true, text, size);
+    }
+    json_object_put(a);
+    json_object_put(b);
+    return found;
+}

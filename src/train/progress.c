@@ -1,0 +1,114 @@
+/*
+ * progress: sums over an epoch, the record of progress made of them, and the watch over the loss.
+ *
+ * A run that trains nothing must not look like one that trains: a term that is not finite, or one
+ * with a weight that has not changed at all after SFTN_WATCH_STEPS steps, stops it.
+ */
+#include "train/run.h"
+
+#include <math.h>
+
+static sftn_status check_finite(const sftn_run_state *r, const char *name, double value,
+                                sftn_error *err)
+{
+    if (isfinite(value))
+        return SFTN_OK;
+    return sftn_fail(err, SFTN_ERR_NUMERIC,
+                     "epoch %lld, batch %lld: the loss term '%s' is %s; training stops, the last "
+                     "checkpoint is kept (a lower learning rate or gradient clipping may help)",
+                     (long long)r->position.epoch + 1, (long long)r->position.batch + 1, name,
+                     isnan(value) ? "not a number" : "infinite");
+}
+
+static sftn_status watch_terms(sftn_run_state *r, const sftn_terms *terms, const double *value,
+                               sftn_error *err)
+{
+    sftn_watch *w = &r->watch;
+
+    if (w->steps >= SFTN_WATCH_STEPS)
+        return SFTN_OK;
+    for (int i = 0; i < terms->n; i++) {
+        if (w->steps == 0)
+            w->first[i] = value[i];
+        w->moved[i] = w->moved[i] || value[i] < w->first[i] || value[i] > w->first[i];
+    }
+    w->steps++;
+    for (int i = 0; i < terms->n && w->steps == SFTN_WATCH_STEPS; i++)
+        if (!w->moved[i] && terms->term[i].weight != 0.0f)
+            return sftn_fail(err, SFTN_ERR_NUMERIC,
+                             "the loss term '%s' (weight %g) stayed at exactly %g over %d steps: "
+                             "it trains nothing",
+                             terms->term[i].name, (double)terms->term[i].weight, w->first[i],
+                             SFTN_WATCH_STEPS);
+    return SFTN_OK;
+}
+
+sftn_status sftn_run_observe(sftn_run_state *r, const sftn_train_step *s, int64_t images,
+                             sftn_error *err)
+{
+    const double loss = sftn_train_step_value(s, -1);
+    double value[SFTN_MAX_TERMS] = {0.0};
+    sftn_status status = SFTN_OK;
+
+    for (int i = 0; i < s->terms.n && !status; i++) {
+        value[i] = sftn_train_step_value(s, i);
+        status = check_finite(r, s->terms.term[i].name, value[i], err);
+    }
+    if (!status)
+        status = check_finite(r, "total", loss, err);
+    if (!status)
+        status = watch_terms(r, &s->terms, value, err);
+    if (!status)
+        status = sftn_plan_read(s->plan, "rank", r->rank, err);
+    if (status)
+        return status;
+    for (int i = 0; i < s->terms.n; i++)
+        r->memory.term[i] += value[i] * (double)images;
+    r->memory.loss += loss * (double)images;
+    for (int64_t i = 0; i < images; i++)
+        r->position.hits += r->rank[i] < 0.5;
+    r->position.images += images;
+    return SFTN_OK;
+}
+
+static void fill_times(const sftn_run_state *r, sftn_progress *p)
+{
+    const double now = sftn_seconds();
+    const double epoch = now - r->clock.epoch_begin;
+    const int64_t total = p->epochs * r->batches;
+    const int64_t left = total - r->position.step;
+
+    p->elapsed_s = now - r->clock.begin;
+    p->images_per_s = epoch > 0.0 ? (double)r->clock.epoch_images / epoch : 0.0;
+    p->wait_share = epoch > 0.0 ? r->clock.waited / epoch : 0.0;
+    if (r->clock.steps > 0)
+        p->remaining_s = p->elapsed_s / (double)r->clock.steps * (double)left;
+}
+
+void sftn_run_progress(const sftn_run_state *r, double lr, sftn_progress *p)
+{
+    const sftn_terms *terms = r->full.plan ? &r->full.terms : &r->partial.terms;
+    const double images = r->position.images > 0 ? (double)r->position.images : 1.0;
+
+    *p = (sftn_progress){
+        .epoch = r->position.epoch + 1,
+        .epochs = r->opt->schedule.epochs,
+        .batch = r->position.batch,
+        .batches = r->batches,
+        .step = r->position.step,
+        .lr = lr,
+        .nterms = terms->n,
+        .loss = r->memory.loss / images,
+        .train_top1 = 100.0 * (double)r->position.hits / images,
+        .validation_top1 = -1.0,
+        .test_top1 = -1.0,
+        .test_top5 = -1.0,
+        .test_loss = -1.0,
+        .ema_top1 = -1.0,
+    };
+    for (int i = 0; i < terms->n; i++) {
+        p->term_name[i] = terms->term[i].name;
+        p->term[i] = r->memory.term[i] / images;
+    }
+    fill_times(r, p);
+}

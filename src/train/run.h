@@ -1,0 +1,97 @@
+/*
+ * run.h: a training run: everything between one sftn_train call and its return.
+ */
+#ifndef SFTN_TRAIN_RUN_H
+#define SFTN_TRAIN_RUN_H
+
+#include "train/evaluate.h"
+#include "train/files.h"
+#include "train/step.h"
+
+/*
+ * Where the run is, and what it remembers: together with the arrays all that a checkpoint holds.
+ * Two int64 and double arrays in files, so that nothing is rounded.
+ */
+typedef struct sftn_position {
+    int64_t epoch, batch, step;  /* done so far; batch counts within the epoch */
+    int64_t images, hits;        /* of the epoch so far: seen, and ranked first correctly */
+    int64_t best_epoch;          /* from 1; 0: none yet */
+} sftn_position;
+
+typedef struct sftn_memory {
+    double term[SFTN_MAX_TERMS]; /* sums over the images of the epoch so far */
+    double loss;
+    double best_validation, best_test;
+    double test_top1, test_top5, ema_top1; /* after the last finished epoch */
+} sftn_memory;
+
+enum {
+    SFTN_POSITION_COUNT = sizeof(sftn_position) / sizeof(int64_t),
+    SFTN_MEMORY_COUNT = sizeof(sftn_memory) / sizeof(double),
+};
+
+/* Looks for loss terms that do not move over the first steps. */
+enum { SFTN_WATCH_STEPS = 20 };
+typedef struct sftn_watch {
+    int steps;
+    double first[SFTN_MAX_TERMS];
+    bool moved[SFTN_MAX_TERMS];
+} sftn_watch;
+
+/* Of this process only: times are not part of the state. */
+typedef struct sftn_clock {
+    double begin, epoch_begin, waited, saved;
+    int64_t steps;        /* done by this process */
+    int64_t epoch_images; /* done by this process in this epoch */
+} sftn_clock;
+
+typedef struct sftn_run_state {
+    sftn_job *job;
+    const sftn_dataset *data;
+    const sftn_train_options *opt;
+    sftn_train_hooks hooks;
+    sftn_train_step full, partial; /* partial.plan NULL: the last batch is a full one */
+    sftn_optimizer optimizer;
+    sftn_ema ema;
+    sftn_loader *loader;
+    int64_t batches;
+    double *rank; /* [batch] */
+    sftn_evaluator test, validation; /* plan NULL: the data set has no such split */
+    sftn_position position;
+    sftn_memory memory;
+    sftn_watch watch;
+    sftn_clock clock;
+    char *options_text; /* what must not change when the run is resumed, JSON */
+} sftn_run_state;
+
+/* ---- options_text.c ---- */
+/* The options that decide the numbers, and the data's identity, as JSON; NULL: out of memory. */
+char *sftn_options_text(const sftn_train_options *options, const sftn_dataset *data);
+/*
+ * The first member in which two JSON objects differ: its name, and both values, all in one text
+ * like "'batch' is 64 there and 32 here"; false where they agree.
+ */
+bool sftn_options_differ(const char *there, const char *here, char *text, size_t size);
+
+/* ---- checkpoint.c ---- */
+/* DIR/checkpoint.safetensors; NUMERIC, and nothing written, where a weight is not finite. */
+sftn_status sftn_checkpoint_save(const sftn_run_state *r, sftn_error *err);
+/* Fill the job's stores, momentum, averages, position and memory; ARGUMENT where it is another run's. */
+sftn_status sftn_checkpoint_load(sftn_run_state *r, sftn_error *err);
+/* model.safetensors, the other stores, ema.safetensors. */
+sftn_status sftn_networks_save(sftn_run_state *r, sftn_error *err);
+
+/* ---- log.c ---- */
+/* Make the run directory's log hold `epochs` lines at most. */
+sftn_status sftn_log_truncate(const char *dir, int64_t epochs, sftn_error *err);
+sftn_status sftn_log_append(const char *dir, const sftn_progress *p, const char *const *term_name,
+                            sftn_error *err);
+
+/* ---- progress.c ---- */
+/* Add the values of the step that s just ran; NUMERIC, by name, for what must not go on. */
+sftn_status sftn_run_observe(sftn_run_state *r, const sftn_train_step *s, int64_t images,
+                             sftn_error *err);
+/* The state of the run as a record of progress. */
+void sftn_run_progress(const sftn_run_state *r, double lr, sftn_progress *p);
+
+#endif

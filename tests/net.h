@@ -1,5 +1,5 @@
 /*
- * net.h: a graph with two parameter stores, run once on the reference backend: what tests of layers,
+ * net.h: a graph with two parameter stores, run on the reference backend: what tests of layers,
  * networks, methods and teachers need.
  */
 #ifndef SFTN_TESTS_NET_H

@@ -85,7 +85,8 @@ TEST(default_weights_are_the_benchmarks)
     CHECK_NEAR(at->task_weight, 1.0, 0.0);
     pair p = pair_new(kd);
 
-    sftn_options_format(sftn_options_find(kd->options, "temperature"), p.options, text, sizeof text);
+    sftn_options_format(sftn_options_find(kd->options, "temperature"), p.options, text,
+                        sizeof text);
     CHECK_NEAR(atof(text), 4.0, 0.0);
     pair_free(&p);
 }
@@ -116,7 +117,7 @@ TEST(kd_reaches_the_student_and_weighs_the_teachers_answer)
 {
     const sftn_distiller *kd = method("kd");
     pair p = pair_new(kd);
-    /* In class 0 the teacher is sure, the student not: KL(teacher || student) sums p_t ln(p_t / p_s). */
+    /* The teacher is sure of class 0, the student of none: sum p_t ln(p_t / p_s). */
     double zs[21] = {0}, zt[21] = {0}, expected = 0.0, sum = 0.0;
 
     sftn_graph_output(p.n.g, "loss", loss_of(&p, kd, &p.student, &p.teacher));

@@ -35,7 +35,8 @@ TEST(statistics_weights_and_biases_have_their_ranges)
 
     CHECK_STATUS(sftn_model_find("resnet8", &model, NULL), SFTN_OK);
     sftn_model_build(&model, &s,
-                     sftn_graph_input(g, "x", (sftn_type){SFTN_SHAPE(1, 3, 32, 32), false}), 100, 0);
+                     sftn_graph_input(g, "x", (sftn_type){SFTN_SHAPE(1, 3, 32, 32), false}), 100,
+                     0);
     sftn_verify_fill_params(p);
     v = sftn_params_value(p, sftn_params_find(p, "layer3.0.bn1.running_var"));
     for (int i = 0; i < 64; i++) {

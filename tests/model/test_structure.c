@@ -44,8 +44,8 @@ static void check_counts(const char *name, int classes, int64_t parameters, int 
     build(&n, &model, classes, 0, true);
     if (sftn_params_trainable(n.params) != parameters ||
         (entries && sftn_params_count(n.params) != entries))
-        test_fail(__FILE__, __LINE__, "%s: %lld parameters in %d entries, expected %lld in %d", name,
-                  (long long)sftn_params_trainable(n.params), sftn_params_count(n.params),
+        test_fail(__FILE__, __LINE__, "%s: %lld parameters in %d entries, expected %lld in %d",
+                  name, (long long)sftn_params_trainable(n.params), sftn_params_count(n.params),
                   (long long)parameters, entries);
     net_free(&n);
 }
@@ -87,8 +87,9 @@ static void check_entry(const sftn_param *p, const char *key, json_object *dims)
     CHECK_INT(p->rank, rank);
     for (int i = 0; i < rank; i++) {
         const int dim = rank == 1 ? SFTN_C : i;
+        json_object *size = json_object_array_get_idx(dims, (size_t)i);
 
-        CHECK_INT(p->shape.dim[dim], json_object_get_int64(json_object_array_get_idx(dims, (size_t)i)));
+        CHECK_INT(p->shape.dim[dim], json_object_get_int64(size));
     }
 }
 

@@ -1,4 +1,4 @@
-/* layer: parameters and their beginnings, running statistics, values against hand-worked numbers. */
+/* layer: parameters and how they begin, running statistics, values against hand-worked numbers. */
 #include "graph/op.h"
 #include "net.h"
 #include "test.h"
@@ -35,7 +35,8 @@ TEST(weights_begin_as_in_pytorch)
     sftn_nn_conv(&s, "he", x,
                  (sftn_conv){.filters = 64, .size = 3, .init = SFTN_WEIGHT_KAIMING_FAN_OUT});
     sftn_nn_conv(&s, "plain", x, (sftn_conv){.filters = 64, .size = 3, .bias = true});
-    sftn_nn_conv_transpose(&s, "up", x, (sftn_conv){.filters = 16, .size = 4, .stride = 2, .pad = 1});
+    sftn_nn_conv_transpose(&s, "up", x,
+                           (sftn_conv){.filters = 16, .size = 4, .stride = 2, .pad = 1});
     sftn_params_init(n.params, 1);
     /* Kaiming: 2 / (9 * 64); uniform in +-b: b^2 / 3 with b^2 = 1 / fan_in, 288 and 16 * 16. */
     CHECK_NEAR(mean_square(&n, "he.weight") * 288.0, 1.0, 0.05);
@@ -94,8 +95,9 @@ TEST(a_name_used_twice_is_tracked_twice)
     const sftn_scope s = net_scope(&n, true);
     sftn_value x = net_input(&n, "x", 2, 2, 1, 2);
     sftn_value y = sftn_nn_batch_norm(&s, "bn", x);
+    sftn_value z = sftn_nn_batch_norm(&s, "bn", sftn_scale(n.g, x, 2.0f));
 
-    sftn_graph_output(n.g, "y", sftn_add(n.g, y, sftn_nn_batch_norm(&s, "bn", sftn_scale(n.g, x, 2.0f))));
+    sftn_graph_output(n.g, "y", sftn_add(n.g, y, z));
     sftn_params_init(n.params, 1);
     net_compile(&n);
     net_write(&n, "x", two_channels);

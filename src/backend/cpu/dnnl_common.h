@@ -1,0 +1,18 @@
+/*
+ * dnnl_common.h: oneDNN behind a few functions, so that its two C interfaces (version 2 with
+ * operation descriptors, version 3 without) differ in this folder's dnnl_api.h only.
+ */
+#ifndef SFTN_BACKEND_CPU_DNNL_COMMON_H
+#define SFTN_BACKEND_CPU_DNNL_COMMON_H
+
+#include "backend/cpu/cpu.h"
+
+/* Engine and stream of one plan, and its interned packed layouts. */
+sftn_status sftn_dnnl_open(int threads, sftn_dnnl **d, sftn_error *err);
+void sftn_dnnl_close(sftn_dnnl *d); /* NULL: nothing */
+
+/* A copy to or from a packed layout; the other side is in [N,C,H,W] order or packed too. */
+sftn_status sftn_dnnl_reorder(sftn_dnnl *d, const sftn_desc *src, const sftn_desc *dst,
+                              sftn_kernel *kernel, sftn_error *err);
+
+#endif

@@ -1,0 +1,172 @@
+/* optimizer: PyTorch's SGD by hand, gradient clipping, averaged weights. */
+#include "test.h"
+#include "train/optimizer.h"
+
+#include <math.h>
+#include <string.h>
+
+/* A store with one weight vector of n elements and one running statistic. */
+static sftn_params *vector(int64_t n)
+{
+    sftn_params *p = sftn_params_new();
+    sftn_error err = {0};
+
+    CHECK(p != NULL);
+    CHECK(sftn_params_add(p, "w", &(sftn_param){.kind = SFTN_PARAM_WEIGHT, .rank = 1,
+                                                .shape = SFTN_SHAPE(1, n, 1, 1)}, &err) == 0);
+    CHECK(sftn_params_add(p, "mean", &(sftn_param){.kind = SFTN_PARAM_STATE, .rank = 1,
+                                                   .shape = SFTN_SHAPE(1, 2, 1, 1)}, &err) == 1);
+    CHECK(sftn_params_add(p, "count", &(sftn_param){.kind = SFTN_PARAM_COUNTER,
+                                                    .shape = SFTN_SHAPE(1, 1, 1, 1)}, &err) == 2);
+    sftn_params_init(p, 1);
+    return p;
+}
+
+static sftn_optimizer open_sgd(sftn_params *p, sftn_sgd sgd)
+{
+    sftn_optimizer o;
+    sftn_error err = {0};
+
+    CHECK_OK(sftn_optimizer_open(&o, &sgd, &p, 1, &err), &err);
+    return o;
+}
+
+/*
+ * w = 1, gradients 1, 2, -1, momentum 0.5, weight decay 0.1, rates 0.1, 0.1, 0.01:
+ *     v = 1.1                 w = 0.89
+ *     v = 0.55 + 2.089        w = 0.89 - 0.2639 = 0.6261
+ *     v = 1.3195 - 0.93739    w = 0.6261 - 0.0038211
+ */
+TEST(three_steps_with_momentum_decay_and_a_drop_of_the_rate)
+{
+    sftn_params *p = vector(1);
+    sftn_optimizer o = open_sgd(p, (sftn_sgd){.momentum = 0.5, .weight_decay = 0.1});
+    float *w = sftn_params_weights(p), *g = sftn_params_grads(p);
+
+    w[0] = 1.0f;
+    g[0] = 1.0f;
+    sftn_optimizer_step(&o, 0.1);
+    CHECK_NEAR((double)w[0], 0.89, 1e-7);
+    g[0] = 2.0f;
+    sftn_optimizer_step(&o, 0.1);
+    CHECK_NEAR((double)w[0], 0.6261, 1e-7);
+    g[0] = -1.0f;
+    sftn_optimizer_step(&o, 0.01);
+    CHECK_NEAR((double)w[0], 0.6222789, 1e-7);
+    sftn_optimizer_close(&o);
+    sftn_params_free(p);
+}
+
+/* Nesterov: w -= lr (g + momentum v): 1.1 + 0.55 = 1.65, then 2.0835 + 0.5 * 2.6335 = 3.40025. */
+TEST(two_steps_of_nesterov)
+{
+    sftn_params *p = vector(1);
+    sftn_optimizer o =
+        open_sgd(p, (sftn_sgd){.momentum = 0.5, .weight_decay = 0.1, .nesterov = true});
+    float *w = sftn_params_weights(p), *g = sftn_params_grads(p);
+
+    w[0] = 1.0f;
+    g[0] = 1.0f;
+    sftn_optimizer_step(&o, 0.1);
+    CHECK_NEAR((double)w[0], 0.835, 1e-7);
+    g[0] = 2.0f;
+    sftn_optimizer_step(&o, 0.1);
+    CHECK_NEAR((double)w[0], 0.835 - 0.1 * 3.40025, 1e-7);
+    sftn_optimizer_close(&o);
+    sftn_params_free(p);
+}
+
+TEST(the_first_buffer_is_the_gradient)
+{
+    sftn_params *p = vector(40000);
+    sftn_optimizer o = open_sgd(p, (sftn_sgd){.momentum = 0.9});
+    float *g = sftn_params_grads(p);
+
+    for (int i = 0; i < 40000; i++)
+        g[i] = sinf((float)i) * 1e-3f;
+    sftn_optimizer_step(&o, 0.1);
+    for (int i = 0; i < 40000; i++)
+        CHECK(o.momentum[0][i] == g[i] && sftn_params_weights(p)[i] == -0.1f * g[i]);
+    sftn_optimizer_close(&o);
+    sftn_params_free(p);
+}
+
+TEST(clipping_scales_to_the_norm_over_all_stores)
+{
+    sftn_params *p[2] = {vector(1), vector(1)};
+    sftn_optimizer o;
+    sftn_error err = {0};
+    const sftn_sgd sgd = {.clip = 1.0};
+
+    CHECK_OK(sftn_optimizer_open(&o, &sgd, p, 2, &err), &err);
+    sftn_params_grads(p[0])[0] = 3.0f;
+    sftn_params_grads(p[1])[0] = -4.0f;
+    CHECK_NEAR(sftn_optimizer_norm(&o), 5.0, 1e-12);
+    sftn_optimizer_step(&o, 1.0);
+    CHECK_NEAR((double)sftn_params_weights(p[0])[0], -3.0 / 5.000001, 1e-7);
+    CHECK_NEAR((double)sftn_params_weights(p[1])[0], 4.0 / 5.000001, 1e-7);
+    sftn_optimizer_close(&o);
+    sftn_params_free(p[0]);
+    sftn_params_free(p[1]);
+}
+
+TEST(gradients_below_the_clip_norm_are_left_alone)
+{
+    sftn_params *p = vector(2);
+    sftn_optimizer o = open_sgd(p, (sftn_sgd){.clip = 10.0});
+
+    sftn_params_grads(p)[0] = 0.3f;
+    sftn_params_grads(p)[1] = 0.7f;
+    sftn_optimizer_step(&o, 1.0);
+    CHECK(sftn_params_weights(p)[0] == -0.3f && sftn_params_weights(p)[1] == -0.7f);
+    sftn_optimizer_close(&o);
+    sftn_params_free(p);
+}
+
+TEST(the_norm_has_the_same_bits_for_any_number_of_threads)
+{
+    sftn_params *p = vector(100003);
+    sftn_optimizer o = open_sgd(p, (sftn_sgd){.clip = 1.0});
+    const int before = sftn_get_threads();
+    double norm[3];
+
+    for (int i = 0; i < 100003; i++)
+        sftn_params_grads(p)[i] = cosf((float)i * 0.37f);
+    for (int threads = 1; threads <= 3; threads++) {
+        sftn_set_threads(threads);
+        norm[threads - 1] = sftn_optimizer_norm(&o);
+    }
+    sftn_set_threads(before);
+    CHECK_BYTES(&norm[1], &norm[0], sizeof norm[0]);
+    CHECK_BYTES(&norm[2], &norm[0], sizeof norm[0]);
+    sftn_optimizer_close(&o);
+    sftn_params_free(p);
+}
+
+TEST(averages_follow_weights_and_statistics_and_copy_counters)
+{
+    sftn_params *p = vector(1);
+    float *w = sftn_params_weights(p);
+    float *mean = sftn_params_value(p, 1), *count = sftn_params_value(p, 2);
+    sftn_error err = {0};
+    sftn_ema e;
+
+    w[0] = 1.0f;
+    mean[0] = 10.0f;
+    CHECK_OK(sftn_ema_open(&e, p, 0.75, &err), &err);
+    w[0] = 2.0f;
+    mean[0] = 20.0f;
+    count[0] = 7.0f;
+    sftn_ema_update(&e);
+    w[0] = 3.0f;
+    sftn_ema_update(&e);
+    CHECK_NEAR((double)e.weights[0], 0.75 * 1.25 + 0.25 * 3.0, 1e-6);
+    CHECK_NEAR((double)e.states[0], 0.75 * 12.5 + 0.25 * 20.0, 1e-5);
+    sftn_ema_swap(&e);
+    CHECK_NEAR((double)w[0], 1.6875, 1e-6);
+    CHECK_NEAR((double)count[0], 7.0, 0.0);
+    sftn_ema_swap(&e);
+    CHECK(w[0] == 3.0f && mean[0] == 20.0f);
+    sftn_ema_close(&e);
+    sftn_params_free(p);
+}

@@ -106,6 +106,20 @@ static size_t add_text(char *line, size_t used, const char *text)
     return used + length;
 }
 
+/* "  NAME value" of each term, as long as `room` columns suffice; a single term is the loss. */
+static size_t add_terms(char *line, size_t used, int room, int digits, const sftn_progress *p)
+{
+    char part[96];
+
+    for (int i = 0; p->nterms > 1 && i < p->nterms; i++) {
+        snprintf(part, sizeof part, "  %s %.*f", p->term_name[i], digits, p->term[i]);
+        if ((int)(used + strlen(part)) > room)
+            break;
+        used = add_text(line, used, part);
+    }
+    return used;
+}
+
 static void format_step(const sftn_progress *p, int room, char *after)
 {
     char part[96], left[32];
@@ -115,32 +129,38 @@ static void format_step(const sftn_progress *p, int room, char *after)
     snprintf(part, sizeof part, "%.0f images/s  loss %.3f  train %.1f%%", p->images_per_s, p->loss,
              p->train_top1);
     used = add_text(after, used, part);
-    for (int i = 0; p->nterms > 1 && i < p->nterms; i++) {
-        snprintf(part, sizeof part, "  %s %.3f", p->term_name[i], p->term[i]);
-        if ((int)(used + strlen(part) + strlen(left)) + 7 <= room - MIN_BAR)
-            used = add_text(after, used, part);
-    }
+    used = add_terms(after, used, room - MIN_BAR - 8 - (int)strlen(left), 3, p);
     snprintf(part, sizeof part, "  %s left", left);
     add_text(after, used, part);
 }
 
-static void print_epoch(const sftn_progress *p)
+/* The line that stays; on a terminal (width > 0) with as many loss terms as fit. */
+static void print_epoch(const sftn_progress *p, int width)
 {
-    char left[32];
+    char line[LINE_SIZE], tail[LINE_SIZE] = "", part[96], left[32];
+    size_t used = 0;
 
-    fprintf(stderr, "epoch %lld/%lld  lr %.4g  loss %.4f", (long long)p->epoch,
-            (long long)p->epochs, p->lr, p->loss);
-    for (int i = 0; p->nterms > 1 && i < p->nterms; i++)
-        fprintf(stderr, "  %s %.4f", p->term_name[i], p->term[i]);
-    fprintf(stderr, "  train %.2f%%", p->train_top1);
-    if (p->validation_top1 >= 0.0)
-        fprintf(stderr, "  validation %.2f%%", p->validation_top1);
-    if (p->test_top1 >= 0.0)
-        fprintf(stderr, "  test %.2f%%", p->test_top1);
-    if (p->ema_top1 >= 0.0)
-        fprintf(stderr, "  averaged %.2f%%", p->ema_top1);
     cli_format_duration(p->remaining_s, left, sizeof left);
-    fprintf(stderr, "  %.0f images/s  %s left\n", p->images_per_s, left);
+    snprintf(part, sizeof part, "  train %.2f%%", p->train_top1);
+    used = add_text(tail, used, part);
+    if (p->validation_top1 >= 0.0) {
+        snprintf(part, sizeof part, "  validation %.2f%%", p->validation_top1);
+        used = add_text(tail, used, part);
+    }
+    if (p->test_top1 >= 0.0) {
+        snprintf(part, sizeof part, "  test %.2f%%", p->test_top1);
+        used = add_text(tail, used, part);
+    }
+    if (p->ema_top1 >= 0.0) {
+        snprintf(part, sizeof part, "  averaged %.2f%%", p->ema_top1);
+        used = add_text(tail, used, part);
+    }
+    snprintf(part, sizeof part, "  %.0f images/s  %s left", p->images_per_s, left);
+    add_text(tail, used, part);
+    snprintf(line, sizeof line, "epoch %lld/%lld  lr %.4g  loss %.4f", (long long)p->epoch,
+             (long long)p->epochs, p->lr, p->loss);
+    add_terms(line, strlen(line), width ? width - (int)strlen(tail) : LINE_SIZE, 4, p);
+    fprintf(stderr, "%s%s\n", line, tail);
 }
 
 void cli_show_progress(void *ctx, const sftn_progress *p)
@@ -151,7 +171,7 @@ void cli_show_progress(void *ctx, const sftn_progress *p)
 
     if (p->epoch_done) {
         cli_progress_clear(state);
-        print_epoch(p);
+        print_epoch(p, state->bar ? terminal_width() : 0);
         return;
     }
     if (!state->bar || now - state->drawn_s < redraw_s)

@@ -225,14 +225,28 @@ sftn_status sftn_dnnl_kernel(sftn_dnnl *d, const_dnnl_primitive_desc_t pd, const
 
 /* ---- reorders ---- */
 
-/* desc's memory descriptor; a plain one has the dimensions of `like`, the other side's. */
+/*
+ * desc's memory descriptor; one that is not packed has the dimensions of `like`, the other side's:
+ * those of desc, or five where the first is split into groups.
+ */
 static dnnl_status_t md_of(const sftn_desc *desc, sftn_const_md like, dnnl_memory_desc_t *m)
 {
     const sftn_packed *packed = desc->packed;
+    dnnl_dims_t dims = {0}, stride = {0};
+    const dnnl_dim_t *from;
+    int64_t own[SFTN_DIMS];
+    int n, split;
 
     if (desc->layout == SFTN_PACKED)
         return sftn_md_clone(m, SFTN_MD(packed->md));
-    return plain_like(m, like, sftn_dnnl_type(desc->dtype));
+    n = sftn_md_dims(like, &from);
+    split = n - SFTN_DIMS;
+    sftn_cpu_strides(&desc->shape, desc->layout, own);
+    for (int i = 0; i < n; i++) {
+        dims[i] = from[i];
+        stride[i] = i < split ? own[0] * from[1] : own[i - split];
+    }
+    return sftn_md_strided(m, n, dims, sftn_dnnl_type(desc->dtype), stride);
 }
 
 static dnnl_status_t reorder_pd(sftn_dnnl *d, const sftn_desc *src, const sftn_desc *dst,
@@ -258,9 +272,6 @@ sftn_status sftn_dnnl_reorder(sftn_dnnl *d, const sftn_desc *src, const sftn_des
     dnnl_status_t status;
     sftn_status result;
 
-    if (src->layout == SFTN_NHWC || dst->layout == SFTN_NHWC)
-        return sftn_fail(err, SFTN_ERR_UNSUPPORTED,
-                         "no reorder between a packed layout and channels last");
     use_threads(d);
     status = reorder_pd(d, src, dst, &from, &to, &pd);
     if (status != dnnl_success) {

@@ -199,7 +199,7 @@ static void uniform4(const sftn_random4 *r, double x[4])
         x[k] = (double)(r->v[k] >> 8) * 0x1p-24 * 2.0 - 1.0;
 }
 
-/* Box-Muller on two pairs of lanes; the first of a pair is in (0, 1], so its logarithm is finite. */
+/* Box-Muller on two pairs of lanes; the first of a pair is in (0, 1]: its logarithm is finite. */
 static void normal4(const sftn_random4 *r, double x[4])
 {
     for (int k = 0; k < 4; k += 2) {

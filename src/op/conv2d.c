@@ -1,7 +1,8 @@
 /*
  * conv2d: cross-correlation as in PyTorch, and its two gradients.
  *
- *     y[n,f,i,j] = sum over c,u,v of  w[f,c,u,v] x[n, c0 + c, i stride - pad + u, j stride - pad + v]
+ *     y[n,f,i,j] = sum over c, u, v of
+ *         w[f,c,u,v] x[n, c0 + c, i stride - pad + u, j stride - pad + v]
  *
  * c runs over the C / groups channels of f's group, which begins at c0; pixels outside are 0.  The
  * sum of gy y is linear in each of x, w and gy: the gradients by x (conv2d_data) and by w

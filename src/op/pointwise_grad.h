@@ -5,8 +5,8 @@
 #include "op/pointwise.h"
 
 /*
- * gin[i] = gy times the derivative by operand i, of the result's shape; SFTN_NONE where that is zero
- * everywhere.
+ * gin[i] = gy times the derivative by operand i, of the result's shape; SFTN_NONE where that is
+ * zero everywhere.
  */
 void sftn_pointwise_rule(sftn_graph *g, const sftn_node *n, sftn_value gy, sftn_value *gin);
 

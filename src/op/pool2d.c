@@ -1,8 +1,9 @@
 /*
  * pool2d: average, maximum and adaptive average pooling with square windows, as in PyTorch.
  *
- * Window i of an axis covers pixels i stride - pad to i stride - pad + size - 1.  An average divides
- * by the window's pixels inside the padded image, or with exclude_pad by those inside the image.
+ * Window i of an axis covers pixels i stride - pad to i stride - pad + size - 1.  An average
+ * divides by the window's pixels inside the padded image, or with exclude_pad by those inside the
+ * image.
  * Of several largest elements the first in row order receives the gradient.
  */
 #include "op/pool2d.h"

@@ -23,7 +23,7 @@ static int add(sftn_params *p, const char *name, sftn_param s)
 TEST(entries_begin_at_multiples_of_16_in_the_array_of_their_kind)
 {
     sftn_params *p = sftn_params_new();
-    const int a = add(p, "a", spec(SFTN_PARAM_WEIGHT, SFTN_SHAPE(5, 1, 1, 1), SFTN_INIT_ONE, 0));
+    const int a = add(p, "a", spec(SFTN_PARAM_WEIGHT, SFTN_SHAPE(9, 1, 1, 1), SFTN_INIT_ONE, 0));
     const int b = add(p, "b", spec(SFTN_PARAM_STATE, SFTN_SHAPE(3, 1, 1, 1), SFTN_INIT_ONE, 0));
     const int c = add(p, "c", spec(SFTN_PARAM_WEIGHT, SFTN_SHAPE(2, 3, 3, 3), SFTN_INIT_ONE, 0));
     const int d = add(p, "d", spec(SFTN_PARAM_COUNTER, SFTN_SHAPE(1, 1, 1, 1), SFTN_INIT_ZERO, 0));
@@ -35,15 +35,15 @@ TEST(entries_begin_at_multiples_of_16_in_the_array_of_their_kind)
     CHECK_INT(sftn_params_get(p, d)->offset, 16);
     CHECK_INT(sftn_params_weight_size(p), 16 + 64);
     CHECK_INT(sftn_params_state_size(p), 32);
-    CHECK_INT(sftn_params_trainable(p), 5 + 54);
+    CHECK_INT(sftn_params_trainable(p), 9 + 54);
     CHECK(sftn_params_value(p, c) == sftn_params_weights(p) + 16);
     CHECK(sftn_params_grad(p, c) == sftn_params_grads(p) + 16);
     CHECK(sftn_params_value(p, d) == sftn_params_states(p) + 16);
     CHECK(sftn_params_grad(p, b) == NULL);
     CHECK((uintptr_t)sftn_params_weights(p) % 64 == 0);
     sftn_params_init(p, 1);
-    CHECK_NEAR(sftn_params_weights(p)[4], 1.0, 0.0);
-    CHECK_NEAR(sftn_params_weights(p)[5], 0.0, 0.0);
+    CHECK_NEAR(sftn_params_weights(p)[8], 1.0, 0.0);
+    CHECK_NEAR(sftn_params_weights(p)[9], 0.0, 0.0);
     sftn_params_free(p);
 }
 
@@ -105,7 +105,7 @@ TEST(initial_values_depend_on_seed_and_name_only)
     sftn_params_free(b);
 }
 
-/* Mean and mean square of 40000 numbers, which stray from theirs by less than 5 sigma. */
+/* Mean, mean square and mean product of neighbours of 40000 numbers: within 5 sigma of theirs. */
 TEST(initial_values_have_their_distribution)
 {
     const sftn_init kind[] = {SFTN_INIT_UNIFORM, SFTN_INIT_NORMAL};
@@ -116,7 +116,7 @@ TEST(initial_values_have_their_distribution)
         const int n = 40000;
         const int index =
             add(p, "w", spec(SFTN_PARAM_WEIGHT, SFTN_SHAPE(n, 1, 1, 1), kind[i], 0.5f));
-        double sum = 0.0, squares = 0.0;
+        double sum = 0.0, squares = 0.0, products = 0.0;
 
         sftn_params_init(p, 11);
         for (int k = 0; k < n; k++) {
@@ -125,8 +125,10 @@ TEST(initial_values_have_their_distribution)
             CHECK(kind[i] == SFTN_INIT_NORMAL ? fabs(x) < 4.0 : x >= -0.5 && x < 0.5);
             sum += x;
             squares += x * x;
+            products += k % 2 ? x * (double)sftn_params_value(p, index)[k - 1] : 0.0;
         }
         CHECK_NEAR(sum / n, 0.0, 5.0 * sqrt(variance[i] / n));
+        CHECK_NEAR(products / (n / 2), 0.0, 5.0 * variance[i] / sqrt(n / 2.0));
         CHECK_NEAR(squares / n, variance[i], 5.0 * variance[i] * sqrt(2.0 / n));
         sftn_params_free(p);
     }

@@ -13,8 +13,8 @@ enum { OP_CASE_MAX_IN = 8 };
 typedef enum op_fill {
     OP_FILL_SIGNED,   /* uniform in [-1, 1] */
     OP_FILL_POSITIVE, /* uniform in [0.5, 1.5] */
-    OP_FILL_SPREAD,   /* distinct multiples of 1/16 in random order, plus 1/64 per input: never 0,
-                         never equal to another input's */
+    OP_FILL_SPREAD,   /* distinct multiples of 1/16 in random order, plus 1/64 per input (of the
+                         first three): never 0, never equal to another input's */
     OP_FILL_TIES,     /* -1, 0 or 1 */
     OP_FILL_LABELS,   /* 0 .. classes - 1 */
 } op_fill;

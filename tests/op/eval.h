@@ -10,7 +10,7 @@
 
 typedef struct test_eval test_eval;
 
-/* Memory for every value of g, zero.  g must outlive it; values appended later are unknown to it. */
+/* Memory for every value of g, zero.  g must outlive it; values appended later are unknown. */
 test_eval *test_eval_new(const sftn_graph *g);
 void test_eval_free(test_eval *e);
 

@@ -65,7 +65,7 @@ static sftn_value gradient_of(sftn_graph *g, const sftn_value *in, sftn_value y)
 
 BUILD(conv, sftn_conv2d(g, in[0], in[1], (sftn_conv_spec){0}))
 BUILD(conv_stride2_pad1, sftn_conv2d(g, in[0], in[1], (sftn_conv_spec){2, 1, 1}))
-BUILD(depthwise, sftn_conv2d(g, in[0], in[1], (sftn_conv_spec){1, 0, 2}))
+BUILD(grouped, sftn_conv2d(g, in[0], in[1], (sftn_conv_spec){1, 0, 2}))
 BUILD(transposed, sftn_conv_transpose2d(g, in[0], in[1], (sftn_conv_spec){2, 0, 1}, 0))
 BUILD(transposed_pad, sftn_conv_transpose2d(g, in[0], in[1], (sftn_conv_spec){2, 1, 1}, 1))
 
@@ -77,8 +77,11 @@ TEST(convolution_is_cross_correlation)
           ARRAY(1, 1, 2, 2, 1, 2, 3, 4), ARRAY(1, 1, 2, 2, 4, 18, 36, 77));
     check(conv, ARRAY(1, 2, 1, 2, 1, 2, 3, 4), ARRAY(2, 2, 1, 1, 1, 10, 100, 1000),
           ARRAY(1, 2, 1, 2, 31, 42, 3100, 4200));
-    check(depthwise, ARRAY(1, 2, 1, 2, 1, 2, 3, 4), ARRAY(2, 1, 1, 1, 10, 100),
+    check(grouped, ARRAY(1, 2, 1, 2, 1, 2, 3, 4), ARRAY(2, 1, 1, 1, 10, 100),
           ARRAY(1, 2, 1, 2, 10, 20, 300, 400));
+    /* Two filters a group: the first two read the first channel. */
+    check(grouped, ARRAY(1, 2, 1, 1, 1, 2), ARRAY(4, 1, 1, 1, 1, 10, 100, 1000),
+          ARRAY(1, 4, 1, 1, 1, 10, 200, 2000));
 }
 
 TEST(transposed_convolution_scatters_the_kernel)
@@ -115,9 +118,9 @@ TEST(padding_counts_in_averages_unless_excluded)
 TEST(ceil_adds_a_window_that_starts_inside)
 {
     check(avg_floor, ARRAY(1, 1, 2, 3, 1, 2, 3, 4, 5, 6), none, ARRAY(1, 1, 1, 1, 3));
-    /* The part beyond the image counts neither above nor below the fraction. */
+    /* What lies beyond the image is counted neither in the sum nor in its divisor. */
     check(avg_ceil, ARRAY(1, 1, 2, 3, 1, 2, 3, 4, 5, 6), none, ARRAY(1, 1, 1, 2, 3, 4.5));
-    /* Height 1: one window. Width 4: windows from -1, 1, 3; the last counts 3 and the padding: 2. */
+    /* Height 1: one window.  Width 4: windows from -1, 1 and 3; the last counts columns 3 and 4. */
     check(avg_ceil_pad, ARRAY(1, 1, 1, 4, 9, 9, 9, 18), none,
           ARRAY(1, 1, 1, 3, 18 / 9.0, 36 / 9.0, 18 / 6.0));
 }
@@ -187,8 +190,8 @@ TEST(one_hot_marks_the_label)
 
 TEST(equal_logits_are_ranked_by_index)
 {
-    check(rank, ARRAY(4, 3, 1, 1, 5, 5, 5, 5, 5, 5, 5, 5, 5, 1, 3, 2), ARRAY(4, 1, 1, 1, 0, 1, 2, 2),
-          ARRAY(4, 1, 1, 1, 0, 1, 2, 1));
+    check(rank, ARRAY(4, 3, 1, 1, 5, 5, 5, 5, 5, 5, 5, 5, 5, 1, 3, 2),
+          ARRAY(4, 1, 1, 1, 0, 1, 2, 2), ARRAY(4, 1, 1, 1, 0, 1, 2, 1));
 }
 
 TEST(nan_is_never_a_hit)
@@ -306,7 +309,9 @@ static sftn_value variance(sftn_graph *g, const sftn_value *in)
 
 TEST(softmax_holds_for_large_logits)
 {
-    check(softmax, ARRAY(2, 2, 1, 1, 1000, 1000, 0, -2000), none, ARRAY(2, 2, 1, 1, 0.5, 0.5, 1, 0));
+    check(softmax, ARRAY(2, 2, 1, 1, 1000, 1000, 0, -2000), none,
+          ARRAY(2, 2, 1, 1, 0.5, 0.5, 1, 0));
+    check(softmax, ARRAY(1, 3, 1, 1, -2000, 3000, 0), none, ARRAY(1, 3, 1, 1, 0, 1, 0));
     check(log_softmax, ARRAY(2, 2, 1, 1, 1000, 1000, 0, -2000), none,
           ARRAY(2, 2, 1, 1, -log(2.0), -log(2.0), 0, -2000));
 }

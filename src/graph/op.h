@@ -40,24 +40,24 @@ struct sftn_op {
     int nout;
     size_t attr_size;
     /*
-     * Set out[0..nout) from in[0..nin).  On misfit write one sentence to why (size bytes) that names
-     * both shapes, and return false.
+     * Set out[0..nout) from in[0..nin).  On misfit write one sentence to why (size bytes) that
+     * names both shapes, and return false.
      */
     bool (*infer)(const void *attr, const sftn_type *in, int nin, sftn_type *out, char *why,
                   size_t size);
     /*
      * Append the gradient: gin[i] for every input that has one (SFTN_NONE otherwise).  gout[i] may
-     * be SFTN_NONE where output i does not reach the loss.  NULL: no gradient (sftn_graph_gradients fails) unless
-     * `no_gradient`, which says that the derivative is zero everywhere.
+     * be SFTN_NONE where output i does not reach the loss.  NULL: no gradient (sftn_graph_gradients
+     * fails) unless `no_gradient`, which says that the derivative is zero everywhere.
      */
     void (*grad)(sftn_graph *g, const sftn_node *n, const sftn_value *gout, sftn_value *gin);
     bool no_gradient;
     void (*ref)(const sftn_ref_args *k);
-    /* Rewrite as other ops, for backends without a kernel; NULL: none.  in: the node's inputs in g. */
+    /* Rewrite as other ops, for backends without a kernel; NULL: none.  in: n's inputs in g. */
     void (*lower)(sftn_graph *g, const sftn_node *n, const sftn_value *in, sftn_value *out);
-    /* Index into the table of pointwise formulas (op/pointwise.h), or 0 for other ops. */
+    /* Code of the formula (op/fused.h), or 0 for other ops. */
     int pointwise;
-    /* The output is the input's memory read with another shape (reshape, and casts that change nothing). */
+    /* The output is the input's memory, in reshape's case read with another shape. */
     bool view;
     /* Text of attr for dumps ("stride 2 pad 1"); NULL: none. */
     void (*print)(const void *attr, char *buf, size_t size);
@@ -119,7 +119,8 @@ void sftn_graph_copy_node(sftn_graph *dst, const sftn_node *n, const sftn_value 
                           sftn_value *out);
 
 /*
- * A copy holding only what leads to a sink.  keep_sinks copies the sinks.
+ * A copy, sinks included, holding only what leads to a sink.  detach nodes are left out: the copy
+ * is for execution.  NULL when out of memory; an error of g or of copying is the copy's status.
  */
 sftn_graph *sftn_graph_prune(const sftn_graph *g);
 

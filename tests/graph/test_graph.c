@@ -124,6 +124,27 @@ TEST(what_changes_nothing_appends_no_node)
     sftn_graph_free(g);
 }
 
+TEST(a_later_update_of_an_entry_replaces_the_earlier_one)
+{
+    sftn_params *p = sftn_params_new();
+    const int a = add_param(p, "bn.running_mean");
+    sftn_error err = {.status = SFTN_OK};
+    sftn_graph *g = sftn_graph_new();
+    const sftn_value old = sftn_graph_param(g, p, a, false), next = sftn_shift(g, old, 1.0f);
+
+    sftn_graph_update(g, p, a, old);
+    sftn_graph_update(g, p, a, next);
+    CHECK_STATUS(sftn_graph_status(g, NULL), SFTN_OK);
+    CHECK_INT(g->nsinks, 1);
+    CHECK_INT(g->sink[0].value.id, next.id);
+    sftn_graph_grad(g, p, a, old);
+    sftn_graph_grad(g, p, a, old);
+    CHECK_FAILS(sftn_graph_status(g, &err), SFTN_ERR_ARGUMENT, &err,
+                "gradient of bn.running_mean is delivered twice");
+    sftn_graph_free(g);
+    sftn_params_free(p);
+}
+
 /* A graph with a dead branch, a detached one and two sinks. */
 static sftn_graph *build(sftn_params *p, int a)
 {

@@ -37,7 +37,7 @@ typedef struct op_case {
 /* The i-th case; false past the end. */
 bool op_case_get(int i, op_case *c);
 
-/* Append inputs "x0", "x1", ... (to in[], which may be NULL) and the result, which is output "y". */
+/* Append inputs "x0", "x1", ... (to in[], unless NULL) and the result, which is output "y". */
 sftn_value op_case_build(const op_case *c, sftn_graph *g, sftn_value *in);
 
 /*

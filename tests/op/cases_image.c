@@ -309,7 +309,7 @@ static sftn_value build_sum1(sftn_graph *g, const sftn_value *in, const void *ar
     return sftn_node_out(g, build_sum0(g, in, arg), 1);
 }
 
-/* What a kind reads: x an image, v a value a channel, p a positive one; upper case: differentiated. */
+/* What is read: x an image, v a value a channel, p a positive one; upper case: differentiated. */
 static const struct norm_kind {
     const char *name, *in;
     sftn_value (*build)(sftn_graph *g, const sftn_value *in, const void *arg);

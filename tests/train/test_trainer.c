@@ -1,0 +1,252 @@
+/* trainer: it learns, it is deterministic, and it stops with a sentence where it cannot go on. */
+#include "base/base.h"
+#include "sftn/tensors.h"
+#include "test.h"
+#include "train/small.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+static bool exists(const char *dir, const char *name)
+{
+    struct stat info;
+    char path[512];
+
+    snprintf(path, sizeof path, "%s/%s", test_temp_path(dir), name);
+    return stat(path, &info) == 0;
+}
+
+TEST(one_batch_is_learned_by_heart)
+{
+    sftn_dataset *data = small_data(16, 0);
+    sftn_job job = small_teacher("plain", "resnet8", NULL);
+    sftn_train_options o = small_options("heart");
+    small_watch w = {0};
+    const sftn_train_hooks hooks = small_hooks(&w);
+    sftn_train_result result;
+    sftn_error err = {0};
+
+    o.batch = 16;
+    o.augment = (sftn_augment){0};
+    o.schedule.epochs = 40;
+    o.schedule.milestone[0] = 30;
+    CHECK_OK(sftn_train(&job, data, &o, &hooks, &result, &err), &err);
+    CHECK_INT(w.epochs, 40);
+    CHECK_INT(w.last.step, 40);
+    CHECK_NEAR(w.last_epoch.train_top1, 100.0, 0.0);
+    CHECK(w.last_epoch.loss < 0.1);
+    CHECK(result.last_top1 >= 0.0 && result.best_validation_top1 < 0.0);
+    sftn_job_free(&job);
+    sftn_dataset_close(data);
+}
+
+TEST(two_runs_are_bit_equal)
+{
+    sftn_dataset *data = small_data(0, 0);
+
+    for (int i = 0; i < 2; i++) {
+        sftn_job job = small_teacher("sftn", "resnet14", NULL);
+        sftn_train_options o = small_options(i ? "second" : "first");
+
+        small_train(&job, data, &o);
+        sftn_job_free(&job);
+    }
+    small_check_same("first", "second", "checkpoint.safetensors");
+    small_check_same("first", "second", "model.safetensors");
+    small_check_same("first", "second", "branches.safetensors");
+    small_check_same_log("first", "second");
+    sftn_dataset_close(data);
+}
+
+TEST(a_teacher_with_detached_branches_equals_a_plain_one)
+{
+    sftn_dataset *data = small_data(0, 0);
+    sftn_job plain = small_teacher("plain", "resnet8", NULL);
+    sftn_job detached = small_teacher("sftn", "resnet8", "detach=true");
+    sftn_train_options o = small_options("plain");
+
+    small_train(&plain, data, &o);
+    o.dir = test_temp_path("detached");
+    small_train(&detached, data, &o);
+    CHECK_INT(sftn_params_weight_size(plain.params[0]), sftn_params_weight_size(detached.params[0]));
+    CHECK_BYTES(sftn_params_weights(detached.params[0]), sftn_params_weights(plain.params[0]),
+                (size_t)sftn_params_weight_size(plain.params[0]) * sizeof(float));
+    CHECK_BYTES(sftn_params_states(detached.params[0]), sftn_params_states(plain.params[0]),
+                (size_t)sftn_params_state_size(plain.params[0]) * sizeof(float));
+    sftn_job_free(&plain);
+    sftn_job_free(&detached);
+    sftn_dataset_close(data);
+}
+
+TEST(validation_picks_the_best_epoch_apart_from_the_last)
+{
+    sftn_dataset *data = small_data(0, 10);
+    sftn_job job = small_teacher("plain", "resnet8", NULL);
+    sftn_train_options o = small_options("validated");
+    sftn_train_result r;
+
+    o.ema = 0.5;
+    r = small_train(&job, data, &o);
+    CHECK(r.best_validation_top1 >= 0.0 && r.best_epoch >= 1 && r.best_epoch <= 2);
+    CHECK(r.ema_top1 >= 0.0);
+    CHECK(exists("validated", "best.safetensors") && exists("validated", "ema.safetensors"));
+    sftn_job_free(&job);
+    sftn_dataset_close(data);
+}
+
+TEST(a_loss_that_is_not_finite_stops_by_name_and_keeps_the_checkpoint)
+{
+    sftn_dataset *data = small_data(0, 0);
+    sftn_job job = small_teacher("plain", "resnet8", NULL);
+    sftn_train_options o = small_options("exploded");
+    sftn_error err = {0};
+    sftn_train_result r;
+    sftn_tensors *t;
+    const sftn_array *position;
+    char path[512];
+
+    o.schedule.epochs = 3;
+    o.schedule.milestone[0] = 1.0;
+    o.schedule.gamma = 1e30;
+    CHECK_FAILS(sftn_train(&job, data, &o, NULL, &r, &err), SFTN_ERR_NUMERIC, &err, "epoch 2");
+    CHECK_CONTAINS(err.text, "loss term 'ce'");
+    snprintf(path, sizeof path, "%s/checkpoint.safetensors", o.dir);
+    CHECK_OK(sftn_tensors_open(path, &t, &err), &err);
+    position = sftn_tensors_find(t, "run.position");
+    CHECK_INT(((const int64_t *)position->data)[0], 1);
+    sftn_tensors_close(t);
+    sftn_job_free(&job);
+    sftn_dataset_close(data);
+}
+
+/* ---- terms that train nothing ---- */
+
+typedef struct odd {
+    sftn_job inner;
+    bool constant;
+} odd;
+
+/* The plain teacher's graph and a second term: constant, or cut off from the network. */
+static void odd_build(void *self, sftn_job_graph *jg)
+{
+    odd *o = self;
+    sftn_value mean;
+
+    o->inner.build(o->inner.self, jg);
+    mean = sftn_mean(jg->g, jg->logits, SFTN_ALL_AXES);
+    if (o->constant)
+        sftn_terms_add(&jg->terms, jg->g, 1.0f, sftn_scale(jg->g, mean, 0.0f), "frozen_term");
+    else
+        sftn_terms_add(&jg->terms, jg->g, 1.0f, sftn_detach(jg->g, mean), "cut_term");
+}
+
+static sftn_status train_odd(bool constant, sftn_error *err)
+{
+    sftn_dataset *data = small_data(22, 0);
+    odd o = {.inner = small_teacher("plain", "resnet8", NULL), .constant = constant};
+    sftn_job job = o.inner;
+    sftn_train_options options = small_options("odd");
+    sftn_train_result r;
+    sftn_status status;
+
+    job.self = &o;
+    job.build = odd_build;
+    options.batch = 2;
+    status = sftn_train(&job, data, &options, NULL, &r, err);
+    sftn_job_free(&o.inner);
+    sftn_dataset_close(data);
+    return status;
+}
+
+TEST(a_term_without_gradient_is_refused_by_name)
+{
+    sftn_error err = {0};
+
+    CHECK_FAILS(train_odd(false, &err), SFTN_ERR_NUMERIC, &err, "'cut_term'");
+    CHECK_CONTAINS(err.text, "no gradient into resnet8");
+}
+
+TEST(a_term_that_never_moves_stops_the_run_by_name)
+{
+    sftn_error err = {0};
+
+    CHECK_FAILS(train_odd(true, &err), SFTN_ERR_NUMERIC, &err, "'frozen_term'");
+    CHECK_CONTAINS(err.text, "over 20 steps");
+}
+
+/* ---- a full disk ---- */
+
+typedef struct disk {
+    struct rlimit old;
+    bool full;
+} disk;
+
+static void fill_disk(void *ctx, const sftn_progress *p)
+{
+    disk *d = ctx;
+
+    if (p->epoch_done && !d->full) {
+        struct rlimit low = d->old;
+
+        low.rlim_cur = 100000;
+        d->full = setrlimit(RLIMIT_FSIZE, &low) == 0;
+    }
+}
+
+TEST(a_full_disk_leaves_the_last_checkpoint_intact)
+{
+    sftn_dataset *data = small_data(32, 0);
+    sftn_job job = small_teacher("plain", "resnet8", NULL), again;
+    sftn_train_options o = small_options("disk");
+    disk d = {.full = false};
+    const sftn_train_hooks hooks = {.ctx = &d, .progress = fill_disk};
+    sftn_error err = {0};
+    sftn_train_result r;
+    sftn_status status;
+
+    CHECK(getrlimit(RLIMIT_FSIZE, &d.old) == 0);
+    signal(SIGXFSZ, SIG_IGN);
+    status = sftn_train(&job, data, &o, &hooks, &r, &err);
+    CHECK(setrlimit(RLIMIT_FSIZE, &d.old) == 0);
+    CHECK(d.full);
+    CHECK_INT(status, SFTN_ERR_FILE);
+    CHECK_CONTAINS(err.text, ".safetensors");
+    sftn_job_free(&job);
+    again = small_teacher("plain", "resnet8", NULL);
+    o.resume = true;
+    small_train(&again, data, &o);
+    sftn_job_free(&again);
+    again = small_teacher("plain", "resnet8", NULL);
+    o = small_options("roomy");
+    small_train(&again, data, &o);
+    small_check_same("disk", "roomy", "checkpoint.safetensors");
+    small_check_same_log("disk", "roomy");
+    sftn_job_free(&again);
+    sftn_dataset_close(data);
+}
+
+TEST(options_out_of_range_are_refused)
+{
+    sftn_dataset *data = small_data(0, 0);
+    sftn_job job = small_teacher("plain", "resnet8", NULL);
+    sftn_train_options o = small_options("refused");
+    sftn_error err = {0};
+    sftn_train_result r;
+
+    o.momentum = 1.0;
+    CHECK_FAILS(sftn_train(&job, data, &o, NULL, &r, &err), SFTN_ERR_ARGUMENT, &err, "momentum 1");
+    o = small_options("refused");
+    o.batch = 0;
+    CHECK_FAILS(sftn_train(&job, data, &o, NULL, &r, &err), SFTN_ERR_ARGUMENT, &err, "0 images");
+    o = small_options("refused");
+    job.classes = 100;
+    CHECK_FAILS(sftn_train(&job, data, &o, NULL, &r, &err), SFTN_ERR_ARGUMENT, &err,
+                "100 classes, the data set cifar10 has 10");
+    CHECK(!exists("refused", "log.jsonl"));
+    sftn_job_free(&job);
+    sftn_dataset_close(data);
+}

@@ -161,6 +161,22 @@ BUILD(max_c_gradient, gradient_of(g, in, max_c(g, in)))
 BUILD(sum_nhw, sftn_sum(g, in[0], SFTN_AXES_NHW))
 BUILD(mean_c, sftn_mean(g, in[0], SFTN_AXIS_C))
 
+/* 1 where the maximum equals itself: everywhere but at NaN. */
+static sftn_value equals_itself(sftn_graph *g, sftn_value x)
+{
+    return sftn_equal(g, x, x);
+}
+
+BUILD(max_is_number, equals_itself(g, max_c(g, in)))
+BUILD(pool_is_number, equals_itself(g, max2x2(g, in)))
+
+TEST(maxima_do_not_hide_nan)
+{
+    check(max_is_number, ARRAY(2, 3, 1, 1, 1, NAN, 3, 1, 2, 3), none, ARRAY(2, 1, 1, 1, 0, 1));
+    check(pool_is_number, ARRAY(1, 1, 2, 4, 1, NAN, 1, 2, 3, 4, 3, 4), none,
+          ARRAY(1, 1, 1, 2, 0, 1));
+}
+
 TEST(reductions_keep_the_other_axes)
 {
     const array x = ARRAY(2, 2, 1, 2, 1, 2, 3, 4, 5, 6, 7, 8);

@@ -32,11 +32,12 @@ TEST(one_batch_is_learned_by_heart)
 
     o.batch = 16;
     o.augment = (sftn_augment){0};
-    o.schedule.epochs = 40;
-    o.schedule.milestone[0] = 30;
+    o.schedule.epochs = 60;
+    o.schedule.milestone[0] = 50;
+    o.schedule.lr = 0.1;
     CHECK_OK(sftn_train(&job, data, &o, &hooks, &result, &err), &err);
-    CHECK_INT(w.epochs, 40);
-    CHECK_INT(w.last.step, 40);
+    CHECK_INT(w.epochs, 60);
+    CHECK_INT(w.last.step, 60);
     CHECK_NEAR(w.last_epoch.train_top1, 100.0, 0.0);
     CHECK(w.last_epoch.loss < 0.1);
     CHECK(result.last_top1 >= 0.0 && result.best_validation_top1 < 0.0);

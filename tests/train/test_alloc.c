@@ -1,0 +1,140 @@
+/*
+ * alloc: a training step after the first allocates nothing, in no library and on no thread.
+ *
+ * This program's own malloc and its kin, in front of the C library's, count every call of the
+ * process; where a sanitizer has taken that place, only the calls of this library are counted.
+ */
+#include "test.h"
+#include "train/small.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#endif
+
+#if defined(SANITIZED) || !defined(__GLIBC__)
+static long count_now(void)
+{
+    return test_allocations();
+}
+#else
+static atomic_long calls;
+
+static long count_now(void)
+{
+    return atomic_load(&calls);
+}
+
+void *__libc_malloc(size_t bytes);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *memory, size_t bytes);
+void *__libc_memalign(size_t alignment, size_t bytes);
+
+void *malloc(size_t bytes)
+{
+    atomic_fetch_add(&calls, 1);
+    return __libc_malloc(bytes);
+}
+
+void *calloc(size_t count, size_t size)
+{
+    atomic_fetch_add(&calls, 1);
+    return __libc_calloc(count, size);
+}
+
+void *realloc(void *memory, size_t bytes)
+{
+    atomic_fetch_add(&calls, 1);
+    return __libc_realloc(memory, bytes);
+}
+
+void *aligned_alloc(size_t alignment, size_t bytes)
+{
+    atomic_fetch_add(&calls, 1);
+    return __libc_memalign(alignment, bytes);
+}
+
+void *memalign(size_t alignment, size_t bytes);
+void *memalign(size_t alignment, size_t bytes)
+{
+    atomic_fetch_add(&calls, 1);
+    return __libc_memalign(alignment, bytes);
+}
+
+int posix_memalign(void **memory, size_t alignment, size_t bytes)
+{
+    atomic_fetch_add(&calls, 1);
+    *memory = __libc_memalign(alignment, bytes);
+    return *memory ? 0 : ENOMEM;
+}
+#endif
+
+typedef struct counts {
+    long at_step, most;
+    int64_t steps;
+} counts;
+
+/* Called after every step; between two calls lies one step, batch included. */
+static void count_step(void *ctx, const sftn_progress *p)
+{
+    counts *c = ctx;
+    const long made = count_now() - c->at_step;
+
+    if (!p->epoch_done && p->batch > 2) {
+        c->most = made > c->most ? made : c->most;
+        c->steps++;
+    }
+    c->at_step = count_now();
+}
+
+static void check_steps(sftn_job job, sftn_precision precision)
+{
+    sftn_dataset *data = small_data(0, 0);
+    sftn_train_options o = small_options("counted");
+    counts c = {0};
+    const sftn_train_hooks hooks = {.ctx = &c, .progress = count_step};
+    sftn_error err = {0};
+    sftn_train_result r;
+
+    o.batch = 8;
+    o.ema = 0.9;
+    o.clip = 1.0;
+    o.plan.precision = precision;
+    CHECK_OK(sftn_train(&job, data, &o, &hooks, &r, &err), &err);
+    CHECK_INT(c.steps, 14);
+    CHECK_INT(c.most, 0);
+    sftn_job_free(&job);
+    sftn_dataset_close(data);
+}
+
+TEST(allocations_are_counted)
+{
+    const long before = count_now();
+    void *volatile memory = malloc(100);
+
+    CHECK(count_now() > before);
+    free(memory);
+}
+
+TEST(a_teacher_step_allocates_nothing)
+{
+    check_steps(small_teacher("sftn", "resnet8", NULL), SFTN_FLOAT32);
+}
+
+TEST(a_distillation_step_allocates_nothing)
+{
+    check_steps(small_student(NULL), SFTN_FLOAT32);
+}
+
+TEST(a_bfloat16_step_allocates_nothing)
+{
+    check_steps(small_teacher("sftn", "resnet8", NULL), SFTN_BFLOAT16);
+}

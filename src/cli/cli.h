@@ -136,7 +136,8 @@ typedef struct cli_machine_options {
 extern const sftn_option cli_data_table[];
 extern const sftn_option cli_machine_table[];
 
-sftn_status cli_open_data(const cli_data_options *o, sftn_dataset **d, sftn_error *err);
+/* False with *code set and the error printed on failure; *d is NULL then. */
+bool cli_open_data(const cli_data_options *o, sftn_dataset **d, int *code);
 /* Plan options, after setting the number of kernel threads; an unknown backend is an error. */
 sftn_status cli_plan_options(const cli_machine_options *o, sftn_plan_options *plan,
                              sftn_error *err);

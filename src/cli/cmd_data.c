@@ -95,12 +95,15 @@ static int data_look(const cli_args *args, const data_options *opt, const cli_da
     const bool sheet = strcmp(args->file[0], "sheet") == 0;
     sftn_dataset *d = NULL;
     sftn_error err = {0};
-    sftn_status status = cli_open_data(data, &d, &err);
+    sftn_status status = SFTN_OK;
+    int code;
 
-    if (status == SFTN_OK && sheet)
+    if (!cli_open_data(data, &d, &code))
+        return code;
+    if (sheet)
         status = sftn_dataset_sheet(d, (sftn_split)opt->split, opt->first, opt->columns, opt->rows,
                                     opt->zoom, args->file[2], &err);
-    else if (status == SFTN_OK)
+    else
         print_info(d);
     if (status == SFTN_OK && sheet)
         printf("%s\n", args->file[2]);

@@ -126,10 +126,8 @@ static int distill(distill_run *d, const cli_data_options *data_options,
     d->teacher_file = file;
     if (sftn_network_load(file, &teacher, &err) != SFTN_OK)
         return cli_fail(&err);
-    if (cli_open_data(data_options, &data, &err) == SFTN_OK)
+    if (cli_open_data(data_options, &data, &code))
         code = train_on(d, &teacher, data);
-    else
-        code = cli_fail(&err);
     sftn_dataset_close(data);
     sftn_network_free(&teacher);
     return code;

@@ -66,32 +66,53 @@ static void print_text(const sftn_scores *s, const sftn_similarity *a)
 }
 
 static sftn_status measure(const sftn_network *net, const eval_options *opt,
-                           const cli_data_options *data_options, const sftn_plan_options *plan,
+                           const sftn_dataset *data, const sftn_plan_options *plan,
                            const char *file, sftn_error *err)
 {
+    const sftn_split split = (sftn_split)opt->split;
     char teacher_file[640];
     sftn_network teacher = {0};
-    sftn_dataset *data = NULL;
     sftn_scores scores;
     sftn_similarity similarity;
-    sftn_status status = cli_open_data(data_options, &data, err);
+    sftn_status status = sftn_evaluate(net, data, split, plan, &scores, err);
 
-    if (status == SFTN_OK)
-        status = sftn_evaluate(net, data, (sftn_split)opt->split, plan, &scores, err);
     if (status == SFTN_OK && opt->teacher) {
         cli_model_file(opt->teacher, teacher_file, sizeof teacher_file);
         status = sftn_network_load(teacher_file, &teacher, err);
         if (status == SFTN_OK)
-            status =
-                sftn_compare(&teacher, net, data, (sftn_split)opt->split, plan, &similarity, err);
+            status = sftn_compare(&teacher, net, data, split, plan, &similarity, err);
         sftn_network_free(&teacher);
     }
     if (status == SFTN_OK && opt->json)
         print_json(file, &scores, opt->teacher ? &similarity : NULL);
     else if (status == SFTN_OK)
         print_text(&scores, opt->teacher ? &similarity : NULL);
-    sftn_dataset_close(data);
     return status;
+}
+
+static int eval(const cli_args *args, const eval_options *opt, cli_data_options *data_options,
+                const cli_machine_options *machine)
+{
+    char file[640];
+    sftn_plan_options plan;
+    sftn_network net = {0};
+    sftn_dataset *data = NULL;
+    sftn_error err = {0};
+    int code;
+
+    if (cli_plan_options(machine, &plan, &err) != SFTN_OK)
+        return cli_misuse("%s", err.text);
+    cli_model_file(args->file[0], file, sizeof file);
+    if (sftn_network_load(file, &net, &err) != SFTN_OK)
+        return cli_fail(&err);
+    if (!cli_given(args, "data") && net.data[0])
+        data_options->data = net.data;
+    if (cli_open_data(data_options, &data, &code) &&
+        measure(&net, opt, data, &plan, file, &err) != SFTN_OK)
+        code = cli_fail(&err);
+    sftn_dataset_close(data);
+    sftn_network_free(&net);
+    return code;
 }
 
 int cmd_eval(int argc, char **argv)
@@ -100,29 +121,13 @@ int cmd_eval(int argc, char **argv)
     eval_options opt;
     cli_data_options data;
     cli_machine_options machine;
-    sftn_plan_options plan;
-    sftn_network net = {0};
-    sftn_error err = {0};
-    char file[640];
     int code;
 
     cli_accept(&args, "measure", "", table, &opt);
     cli_accept(&args, "data", "", cli_data_table, &data);
     cli_accept(&args, "machine", "", cli_machine_table, &machine);
-    if (cli_parse(&args, &code)) {
-        cli_model_file(args.file[0], file, sizeof file);
-        if (cli_plan_options(&machine, &plan, &err) != SFTN_OK) {
-            code = cli_misuse("%s", err.text);
-        } else if (sftn_network_load(file, &net, &err) != SFTN_OK) {
-            code = cli_fail(&err);
-        } else {
-            if (!cli_given(&args, "data") && net.data[0])
-                data.data = net.data;
-            if (measure(&net, &opt, &data, &plan, file, &err) != SFTN_OK)
-                code = cli_fail(&err);
-        }
-    }
-    sftn_network_free(&net);
+    if (cli_parse(&args, &code))
+        code = eval(&args, &opt, &data, &machine);
     cli_args_free(&args);
     return code;
 }

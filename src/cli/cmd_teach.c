@@ -95,8 +95,8 @@ int cli_teach_run(const cli_teach *t)
     if (find_models(t, &teacher, &student, &err) != SFTN_OK ||
         cli_plan_options(t->machine, &plan, &err) != SFTN_OK)
         return cli_misuse("%s", err.text);
-    if (cli_open_data(t->data, &data, &err) != SFTN_OK)
-        return cli_fail(&err);
+    if (!cli_open_data(t->data, &data, &code))
+        return code;
     code = train_on(t, &plan, data, &teacher, &student);
     sftn_dataset_close(data);
     return code;

@@ -35,7 +35,7 @@ const sftn_option cli_machine_table[] = {
     SFTN_OPTION_END,
 };
 
-sftn_status cli_open_data(const cli_data_options *o, sftn_dataset **d, sftn_error *err)
+bool cli_open_data(const cli_data_options *o, sftn_dataset **d, int *code)
 {
     const sftn_data_options options = {
         .name = o->data,
@@ -45,8 +45,16 @@ sftn_status cli_open_data(const cli_data_options *o, sftn_dataset **d, sftn_erro
         .seed = (uint64_t)o->data_seed,
         .no_cache = !o->cache,
     };
+    sftn_data_entry entry;
+    sftn_error err = {0};
 
-    return sftn_dataset_open(&options, d, err);
+    *d = NULL;
+    *code = CLI_DONE;
+    if (sftn_data_find(o->data, &entry, &err) != SFTN_OK)
+        *code = cli_misuse("%s", err.text);
+    else if (sftn_dataset_open(&options, d, &err) != SFTN_OK)
+        *code = cli_fail(&err);
+    return *code == CLI_DONE;
 }
 
 sftn_status cli_plan_options(const cli_machine_options *o, sftn_plan_options *plan, sftn_error *err)

@@ -6,40 +6,52 @@
 small=(--data shapes --limit 128 --batch 32 --epochs 1)
 
 # ---- data ----
-expect 1 "" "sftn: *sftn data get cifar100*" train --data cifar100
-expect 1 "" "sftn: *" train --data cifar100 --data-path nowhere
+expect 1 "" "sftn: cifar100 is not in $work/data/sftn *\`sftn data get cifar100\` downloads it, *" \
+    train --data cifar100
+expect 1 "" "sftn: nowhere: cannot open: No such file or directory; *" \
+    train --data cifar100 --data-path nowhere
 mkdir cut
 head -c 100000 /dev/zero >cut/train.bin
 head -c 100000 /dev/zero >cut/test.bin
-expect 1 "" "sftn: *train.bin*" train --data cifar100 --data-path cut
-https_proxy=http://127.0.0.1:9 expect 1 "" "*sftn: *" data get cifar10
+expect 1 "" "sftn: cut/train.bin: truncated *: found 100000 bytes, *" \
+    train --data cifar100 --data-path cut
+https_proxy=http://127.0.0.1:9 expect 1 "" "https://*
+sftn: https://*: no connection: *; is there a network?" data get cifar10
 [[ ! -e data/sftn/cifar-10-binary.tar.gz ]] || fail "a failed download left an archive behind"
 
 # ---- files of networks ----
 expect 0 "*" "*" train --model resnet8 "${small[@]}" --out good
-expect 1 "" "sftn: *nothing*" eval nothing
+expect 1 "" "sftn: nothing: cannot open: No such file or directory" eval nothing
 head -c 5000 good/model.safetensors >cut.safetensors
-expect 1 "" "sftn: *cut.safetensors*" eval cut.safetensors
+expect 1 "" "sftn: cut.safetensors: the header claims * of a file of 5000 *" eval cut.safetensors
 printf 'GIF89a, no network' >other.safetensors
-expect 1 "" "sftn: *other.safetensors*" eval other.safetensors
-expect 1 "" "sftn: *resnet8*resnet20*" teach --teacher resnet20 --student resnet8 \
+expect 1 "" "sftn: other.safetensors: *not a safetensors file*" eval other.safetensors
+expect 1 "" "sftn: good/model.safetensors holds the network resnet8, expected resnet20" \
+    teach --teacher resnet20 --student resnet8 \
     --init-from good/model.safetensors "${small[@]}" --out other
-expect 1 "" "sftn: *image.png*" predict good image.png
+expect 1 "" "sftn: image.png: cannot open: No such file or directory" predict good image.png
 printf 'no image' >image.png
-expect 1 "" "sftn: *image.png*" predict good image.png
+expect 1 "" "sftn: image.png: neither PNG nor JPEG" predict good image.png
 
 # ---- a damaged checkpoint ----
 cp -r good damaged
 head -c 20000 good/checkpoint.safetensors >damaged/checkpoint.safetensors
-expect 1 "" "*sftn: *checkpoint.safetensors*" train --model resnet8 "${small[@]}" --out damaged \
+expect 1 "" "damaged: *
+sftn: damaged/checkpoint.safetensors: array * (the file may be truncated)" train --model resnet8 "${small[@]}" --out damaged \
     --resume
 
 # ---- a checkpoint of another run ----
-expect 1 "" "*sftn: *" train --model resnet14 "${small[@]}" --out good --resume
+expect 1 "" "good: *
+sftn: good/checkpoint.safetensors is the checkpoint of a run that trains resnet8, *resnet14" \
+    train --model resnet14 "${small[@]}" --out good --resume
+expect 1 "" "good: *
+sftn: good/checkpoint.safetensors is the checkpoint of another run: 'lr' is 0.05 there and 0.1 here" \
+    train --model resnet8 "${small[@]}" --lr 0.1 --out good --resume
 
 # ---- a loss that is not finite ----
-expect 1 "" "*sftn: *" train --model resnet8 --data shapes --limit 512 --epochs 3 --lr 100 \
-    --out wild
+expect 1 "" "wild: *
+sftn: epoch 1*not finite*, the last checkpoint is kept*" \
+    train --model resnet8 --data shapes --limit 512 --epochs 3 --lr 100 --weight-decay 1 --out wild
 
 # ---- a full disk: a file system of 300 KiB where one can be mounted, else a limit on files ----
 mkdir full

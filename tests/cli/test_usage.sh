@@ -60,8 +60,8 @@ expect 2 "" "sftn: no teacher training scheme called \"sfnt\"; did you mean \"sf
 expect 2 "" "sftn: no distillation method called \"kdd\"; did you mean \"kd\"?" \
     distill --method kdd
 expect 2 "" "sftn: there is no backend 'cpp'; did you mean 'cpu'?" train --backend cpp
-expect 2 "" "sftn: *cifar10*" data get cifra10
-expect 1 "" "sftn: *cifar10*" train --data cifra10
+expect 2 "" "sftn: unknown data set 'cifra10'; did you mean 'cifar10'?" data get cifra10
+expect 2 "" "sftn: unknown data set 'cifra10'; did you mean 'cifar10'?" train --data cifra10
 
 # ---- list ----
 expect 0 "teachers

@@ -15,7 +15,8 @@
 /* Outputs are named y, g0, g1, ... */
 enum { OUTPUTS = 1 + OP_CASE_MAX_IN };
 
-static const char *const output_name[OUTPUTS] = {"y", "g0", "g1", "g2", "g3", "g4", "g5", "g6", "g7"};
+static const char *const output_name[OUTPUTS] = {"y",  "g0", "g1", "g2", "g3",
+                                                 "g4", "g5", "g6", "g7"};
 
 /* Largest deviation, relative to the largest value of the tensor. */
 static double tolerance(sftn_precision precision)
@@ -130,7 +131,7 @@ static void compare(const problem *p, const char *what, double **found, double *
             top = fmax(top, fabs(expected[i][k]));
         for (int64_t k = 0; k < count; k++)
             if (!(fabs(found[i][k] - expected[i][k]) <= limit * fmax(top, 1e-3)))
-                test_fail(__FILE__, __LINE__, "%s, %s: element %d is %.9g, expected %.9g (largest %g)",
+                test_fail(__FILE__, __LINE__, "%s, %s: element %d is %.9g, expected %.9g of %g",
                           what, output_name[i], (int)k, found[i][k], expected[i][k], top);
     }
 }

@@ -1,6 +1,7 @@
 /*
- * cpu_kernels: what the loops of the cpu backend promise one by one: accuracy of exp, log, tanh and
- * powers, special values, rounding, reorders, accurate sums; every build of them that this machine runs.
+ * cpu_kernels: what the loops of the cpu backend promise one by one: accuracy of exp, log, tanh
+ * and powers, special values, rounding, reorders, accurate sums; every build of them that this
+ * machine runs.
  */
 #include "backend/cpu/cpu.h"
 #include "op/fused.h"
@@ -162,7 +163,8 @@ TEST(bfloat16_is_rounded_to_nearest_even)
             for (int i = 0; i < 65536; i++)
                 if (isnan(x[i]) ? !isnan(sftn_bf16_to_float(y[i]))
                                 : y[i] != sftn_bf16_from_float(x[i]))
-                    test_fail(__FILE__, __LINE__, "%s: %a becomes %04x", k->isa, (double)x[i], y[i]);
+                    test_fail(__FILE__, __LINE__, "%s: %a becomes %04x", k->isa, (double)x[i],
+                              y[i]);
         }
     }
 }

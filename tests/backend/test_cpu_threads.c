@@ -54,8 +54,8 @@ static const struct {
                   {"total", 1},
                   {"gx", COUNT}};
 
-static void run(const sftn_graph *g, const sftn_plan_options *options, int threads, const char *name,
-                double *out)
+static void run(const sftn_graph *g, const sftn_plan_options *options, int threads,
+                const char *name, double *out)
 {
     sftn_error err = {.status = SFTN_OK};
     sftn_rng rng = sftn_rng_new(4, SFTN_RNG_TEST, 0);

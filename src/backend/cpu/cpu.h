@@ -55,6 +55,13 @@ sftn_status sftn_cpu_out_of_memory(const char *what, sftn_error *err);
  */
 int sftn_cpu_join_dims(int ndims, int64_t *dim, int n, int64_t (*stride)[SFTN_DIMS]);
 
+/*
+ * The program of attr for operands and a result that lie so; returns how many floats the expanded
+ * copies of its periodic operands take.
+ */
+size_t sftn_pw_compile(sftn_pw_program *g, int nin, const sftn_desc *in, const sftn_desc *out,
+                       const sftn_fused_attr *attr);
+
 /* m's strides and dimensions joined and laid out as the move kernel wants them. */
 void sftn_cpu_move_finish(sftn_move *m, const int64_t *dim, const int64_t *src, const int64_t *dst);
 void sftn_cpu_move_run(const sftn_cpu *cpu, const sftn_move *m, const void *src, void *dst);

@@ -1,8 +1,8 @@
 /*
  * dnnl_api.h: the calls in which versions 2 and 3 of oneDNN's C interface differ.
  *
- * A dnnl_memory_desc_t is a value in version 2 and a handle in version 3: SFTN_MD(m) is the constant
- * pointer that queries and creators take in either.
+ * A dnnl_memory_desc_t is a value in version 2 and a handle in version 3: SFTN_MD(m) is the
+ * constant pointer that queries and creators take in either.
  */
 #ifndef SFTN_BACKEND_CPU_DNNL_API_H
 #define SFTN_BACKEND_CPU_DNNL_API_H

@@ -37,7 +37,8 @@ static void conv_pd_free(conv_pd *c)
 /* Padding after the last pixel such that the output comes out as large as inference said. */
 static dnnl_dim_t pad_after(const conv_shape *s, int axis)
 {
-    const int64_t need = (s->y.dim[axis] - 1) * s->stride + s->w.dim[axis] - s->x.dim[axis] - s->pad;
+    const int64_t covered = (s->y.dim[axis] - 1) * s->stride + s->w.dim[axis];
+    const int64_t need = covered - s->x.dim[axis] - s->pad;
 
     return need > 0 ? need : 0;
 }

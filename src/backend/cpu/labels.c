@@ -75,8 +75,9 @@ static void argmax_run(void *state, void *const *in, void *const *out, void *wor
 }
 
 /* with_classes: the value whose channels are the classes. */
-static sftn_status make_labels(sftn_cpu *cpu, sftn_kernel_request *r, const sftn_shape *with_classes,
-                               sftn_kernel *kernel, sftn_error *err)
+static sftn_status make_labels(sftn_cpu *cpu, sftn_kernel_request *r,
+                               const sftn_shape *with_classes, sftn_kernel *kernel,
+                               sftn_error *err)
 {
     labels_kernel *k = sftn_calloc(1, sizeof *k);
 

@@ -1,4 +1,4 @@
-/* threads: how many threads kernels use, and the one parallel loop of this backend's own kernels. */
+/* threads: how many threads kernels use, and the one parallel loop of this backend's kernels. */
 #include "backend/cpu/cpu.h"
 
 #include <omp.h>

@@ -98,8 +98,10 @@ void K(move)(const sftn_move *m, const void *src, void *dst, int64_t first, int6
                 m->dst[other], m->dst[inner]};
     for (int64_t i = low[outer[0]]; i < high[outer[0]]; i++)
         for (int64_t j = low[outer[1]]; j < high[outer[1]]; j++) {
-            const int64_t s = i * m->src[outer[0]] + j * m->src[outer[1]] + low[other] * m->src[other];
-            const int64_t d = i * m->dst[outer[0]] + j * m->dst[outer[1]] + low[other] * m->dst[other];
+            const int64_t s = i * m->src[outer[0]] + j * m->src[outer[1]] +
+                              low[other] * m->src[other];
+            const int64_t d = i * m->dst[outer[0]] + j * m->dst[outer[1]] +
+                              low[other] * m->dst[other];
 
             copy_any_plane(m, &p, k_at(src, m->src_bf16, s), (void *)k_at(dst, m->dst_bf16, d));
         }

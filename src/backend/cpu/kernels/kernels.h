@@ -15,7 +15,22 @@
 
 /* ---- pointwise programs ---- */
 
-enum { SFTN_PW_LOAD = SFTN_PW_COUNT, SFTN_PW_MAX_STEP = SFTN_FUSED_MAX_REG, SFTN_PW_ALIGN = 16 };
+/*
+ * What a step may do besides the formulas of pointwise.def: fetch an operand into its slot, and
+ * what occurs often enough to be one loop.
+ */
+enum {
+    SFTN_PW_LOAD = SFTN_PW_COUNT, /* operand a */
+    SFTN_PW_MULADD,               /* a b + c */
+    SFTN_PW_MULADD_RELU,          /* max(a b + c, 0) */
+    SFTN_PW_ADD_RELU,             /* max(a + b, 0) */
+    SFTN_PW_ADD_MASK,             /* a + b where c > 0, else 0 */
+    SFTN_PW_MAX_STEP = SFTN_FUSED_MAX_REG,
+    SFTN_PW_ALIGN = 16 /* floats */
+};
+
+/* Which of a step's arrays hold bfloat16 (steps for which sftn_pw_reads_bf16 is true only). */
+enum { SFTN_PW_A16 = 1, SFTN_PW_B16 = 2, SFTN_PW_C16 = 4, SFTN_PW_OUT16 = 8 };
 
 typedef enum sftn_pw_access {
     SFTN_PW_DENSE,    /* same order as the output */
@@ -26,15 +41,15 @@ typedef enum sftn_pw_access {
 typedef struct sftn_pw_operand {
     sftn_pw_access access;
     bool bf16;
-    int slot;                   /* of the loaded tile; -1: read where it lies */
-    int64_t stride[SFTN_DIMS];  /* elements, along the program's dimensions */
+    int slot;                  /* of the loaded tile; -1: read where it lies */
+    int64_t stride[SFTN_DIMS]; /* elements, along the program's dimensions */
     int64_t period;
-    size_t expanded;            /* PERIODIC: first float of its copy, period + tile floats long */
+    size_t expanded; /* PERIODIC: first float of its copy, period + tile floats long */
 } sftn_pw_operand;
 
-/* Instruction on registers; op SFTN_PW_LOAD fetches operand a into its slot. */
+/* dst = op(a, b, c): registers, numbered as in sftn_fused_attr. */
 typedef struct sftn_pw_step {
-    uint8_t op, dst, a, b;
+    uint8_t op, dst, a, b, c, bf16;
     float p, q;
 } sftn_pw_step;
 
@@ -50,6 +65,13 @@ typedef struct sftn_pw_program {
     sftn_pw_operand operand[SFTN_MAX_IN];
     sftn_pw_step step[SFTN_PW_MAX_STEP];
 } sftn_pw_program;
+
+/* Steps that read and write bfloat16 without a copy. */
+static inline bool sftn_pw_reads_bf16(int op)
+{
+    return op == SFTN_PW_add || op == SFTN_PW_mul || op == SFTN_PW_mask || op == SFTN_PW_relu ||
+           op == SFTN_PW_copy || op >= SFTN_PW_MULADD;
+}
 
 /* ---- copies with strides ---- */
 
@@ -179,11 +201,28 @@ SFTN_INLINE const void *k_at(const void *x, bool bf16, int64_t i)
 
 SFTN_INLINE float k_fma(float a, float b, float c)
 {
-#ifdef __FMA__
+#if defined(__FMA__) || defined(__FP_FAST_FMAF)
     return __builtin_fmaf(a, b, c);
 #else
     return a * b + c;
 #endif
+}
+
+/* Sum of x[0 .. n) in sixteen partial sums, joined in a fixed order. */
+SFTN_INLINE float k_sum(const void *x, bool bf16, int64_t n)
+{
+    float lane[16] = {0.0f};
+    int64_t j = 0;
+
+    for (; j + 16 <= n; j += 16)
+        for (int k = 0; k < 16; k++)
+            lane[k] += k_get(x, bf16, j + k);
+    for (; j < n; j++)
+        lane[j % 16] += k_get(x, bf16, j);
+    for (int half = 8; half > 0; half /= 2)
+        for (int k = 0; k < half; k++)
+            lane[k] += lane[k + half];
+    return lane[0];
 }
 
 /* Largest of x[0 .. n): sixteen running maxima, since compilers will not split one. */

@@ -72,13 +72,87 @@ static void whole_power(float *o, const float *x, int power, int64_t n)
     }
 }
 
-static void execute(const sftn_pw_step *s, float *const *reg, int64_t n)
+/* ---- the most frequent steps, on float and bfloat16 alike ---- */
+
+typedef void mixed_loop(void *o, const void *x, const void *y, const void *z, int64_t n, int bf16);
+
+#define CASE(name, bits)                                                                     \
+    case bits:                                                                               \
+        one_##name(o, x, y, z, n, ((bits) & SFTN_PW_A16) != 0, ((bits) & SFTN_PW_B16) != 0,  \
+                   ((bits) & SFTN_PW_C16) != 0, ((bits) & SFTN_PW_OUT16) != 0);              \
+        break;
+#define CASES_A(name) CASE(name, 0) CASE(name, 1) CASE(name, 8) CASE(name, 9)
+#define CASES_AB(name) CASES_A(name) CASE(name, 2) CASE(name, 3) CASE(name, 10) CASE(name, 11)
+#define CASES_AC(name) CASES_A(name) CASE(name, 4) CASE(name, 5) CASE(name, 12) CASE(name, 13)
+#define CASES_ABC(name)                                                                      \
+    CASES_AB(name) CASE(name, 4) CASE(name, 5) CASE(name, 6) CASE(name, 7) CASE(name, 12)    \
+    CASE(name, 13) CASE(name, 14) CASE(name, 15)
+
+#define A k_get(x, xb, i)
+#define B k_get(y, yb, i)
+#define C k_get(z, zb, i)
+
+/* formula of A, B, C; cases: which of them may be bfloat16. */
+#define MIXED(name, formula, cases)                                                              \
+    SFTN_INLINE void one_##name(void *o, const void *x, const void *y, const void *z, int64_t n, \
+                                bool xb, bool yb, bool zb, bool ob)                              \
+    {                                                                                            \
+        (void)y, (void)z, (void)yb, (void)zb;                                                    \
+        _Pragma("omp simd") for (int64_t i = 0; i < n; i++) k_set(o, ob, i, (formula));          \
+    }                                                                                            \
+    static void mixed_##name(void *o, const void *x, const void *y, const void *z, int64_t n,    \
+                             int bf16)                                                           \
+    {                                                                                            \
+        switch (bf16) {                                                                          \
+            cases(name)                                                                          \
+        }                                                                                        \
+    }
+
+MIXED(copy, A, CASES_A)
+MIXED(relu, A > 0.0f ? A : 0.0f, CASES_A)
+MIXED(add, A + B, CASES_AB)
+MIXED(mul, A * B, CASES_AB)
+MIXED(mask, B > 0.0f ? A : 0.0f, CASES_AB)
+MIXED(add_relu, A + B > 0.0f ? A + B : 0.0f, CASES_AB)
+MIXED(muladd, k_fma(A, B, C), CASES_AC)
+MIXED(muladd_relu, k_fma(A, B, C) > 0.0f ? k_fma(A, B, C) : 0.0f, CASES_AC)
+MIXED(add_mask, C > 0.0f ? A + B : 0.0f, CASES_ABC)
+
+static mixed_loop *mixed_of(int op)
 {
-    if (s->op == SFTN_PW_power && s->p == floorf(s->p) && fabsf(s->p) <= WHOLE_POWER_MAX)
+    switch (op) {
+    case SFTN_PW_copy:
+        return mixed_copy;
+    case SFTN_PW_relu:
+        return mixed_relu;
+    case SFTN_PW_add:
+        return mixed_add;
+    case SFTN_PW_mul:
+        return mixed_mul;
+    case SFTN_PW_mask:
+        return mixed_mask;
+    case SFTN_PW_ADD_RELU:
+        return mixed_add_relu;
+    case SFTN_PW_MULADD:
+        return mixed_muladd;
+    case SFTN_PW_MULADD_RELU:
+        return mixed_muladd_relu;
+    default:
+        return mixed_add_mask;
+    }
+}
+
+static void execute(const sftn_pw_step *s, void *const *reg, int64_t n)
+{
+    if (sftn_pw_reads_bf16(s->op))
+        mixed_of(s->op)(reg[s->dst], reg[s->a], reg[s->b], reg[s->c], n, s->bf16);
+    else if (s->op == SFTN_PW_power && s->p == floorf(s->p) && fabsf(s->p) <= WHOLE_POWER_MAX)
         whole_power(reg[s->dst], reg[s->a], (int)s->p, n);
     else
         loops[s->op](reg[s->dst], reg[s->a], reg[s->b], s->p, s->q, n);
 }
+
+/* ---- operands ---- */
 
 static void copy_run(float *dst, const void *src, bool bf16, int64_t stride, int64_t n)
 {
@@ -152,7 +226,7 @@ static void load(float *dst, const sftn_pw_program *g, const sftn_pw_operand *op
 
 /* Where each operand's tile can be read without a copy. */
 static void bind_operands(const sftn_pw_program *g, void *const *in, int64_t start,
-                          float *expanded, float **reg)
+                          float *expanded, void **reg)
 {
     for (int i = 0; i < g->nin; i++) {
         const sftn_pw_operand *op = &g->operand[i];
@@ -160,7 +234,7 @@ static void bind_operands(const sftn_pw_program *g, void *const *in, int64_t sta
         if (op->slot >= 0)
             continue;
         if (op->access == SFTN_PW_DENSE)
-            reg[i] = (float *)in[i] + start;
+            reg[i] = (char *)in[i] + start * (op->bf16 ? 2 : 4);
         else
             reg[i] = expanded + op->expanded + start % op->period;
     }
@@ -169,21 +243,22 @@ static void bind_operands(const sftn_pw_program *g, void *const *in, int64_t sta
 void K(pointwise)(const sftn_pw_program *g, void *const *in, void *out, int64_t first,
                   int64_t last, float *expanded, float *scratch)
 {
-    const int result = g->step[g->nsteps - 1].dst;
-    float *reg[SFTN_FUSED_MAX_REG] = {NULL};
+    const sftn_pw_step *final = &g->step[g->nsteps - 1];
+    const bool direct = !g->bf16 || (final->bf16 & SFTN_PW_OUT16) != 0;
+    void *reg[SFTN_FUSED_MAX_REG] = {NULL};
 
     for (int i = 0; i < g->nin; i++)
         if (g->operand[i].slot >= 0)
             reg[i] = scratch + (int64_t)g->operand[i].slot * g->tile;
-    for (int i = g->nin; i <= result; i++)
+    for (int i = g->nin; i < SFTN_FUSED_MAX_REG; i++)
         if (g->slot[i] >= 0)
             reg[i] = scratch + (int64_t)g->slot[i] * g->tile;
     for (int64_t start = first; start < last; start += g->tile) {
         const int64_t n = last - start < g->tile ? last - start : g->tile;
 
         bind_operands(g, in, start, expanded, reg);
-        if (!g->bf16)
-            reg[result] = (float *)out + start;
+        if (direct)
+            reg[final->dst] = (char *)out + start * (g->bf16 ? 2 : 4);
         for (int s = 0; s < g->nsteps; s++) {
             const sftn_pw_step *step = &g->step[s];
 
@@ -192,7 +267,7 @@ void K(pointwise)(const sftn_pw_program *g, void *const *in, void *out, int64_t 
             else
                 execute(step, reg, n);
         }
-        if (g->bf16)
-            K(narrow)((uint16_t *)out + start, reg[result], n);
+        if (!direct)
+            K(narrow)((uint16_t *)out + start, reg[final->dst], n);
     }
 }

@@ -45,7 +45,7 @@ SFTN_INLINE void block_sum(const void *x, bool bf16, int64_t rows, int64_t strid
 SFTN_INLINE void sum_columns(const void *x, bool bf16, int64_t rows, int64_t stride, int64_t cols,
                              double *acc)
 {
-    float part[WIDE];
+    _Alignas(64) float part[WIDE];
 
     for (int64_t r = 0; r < rows; r += BLOCK) {
         const int64_t n = rows - r < BLOCK ? rows - r : BLOCK;
@@ -90,7 +90,7 @@ void K(sum_rows)(const void *x, bool bf16, int64_t rows, int64_t stride, int64_t
 SFTN_INLINE void max_rows(const void *x, bool bf16, int64_t rows, int64_t stride, int64_t cols,
                           double *acc)
 {
-    float part[WIDE];
+    _Alignas(64) float part[WIDE];
 
     for (int64_t c = 0; c < cols; c += WIDE) {
         const int64_t width = cols - c < WIDE ? cols - c : WIDE;
@@ -120,25 +120,11 @@ void K(max_rows)(const void *x, bool bf16, int64_t rows, int64_t stride, int64_t
         max_rows(x, false, rows, stride, cols, acc);
 }
 
-SFTN_INLINE void sum_lines(const void *x, bool bf16, int64_t rows, int64_t length, float *y)
-{
-    for (int64_t r = 0; r < rows; r++) {
-        const void *row = k_at(x, bf16, r * length);
-        float sum = 0.0f;
-
-#pragma omp simd reduction(+ : sum)
-        for (int64_t j = 0; j < length; j++)
-            sum += k_get(row, bf16, j);
-        y[r] = sum;
-    }
-}
-
 void K(sum_lines)(const void *x, bool bf16, int64_t rows, int64_t length, float *y)
 {
-    if (bf16)
-        sum_lines(x, true, rows, length, y);
-    else
-        sum_lines(x, false, rows, length, y);
+    for (int64_t r = 0; r < rows; r++)
+        y[r] = bf16 ? k_sum(k_at(x, true, r * length), true, length)
+                    : k_sum(k_at(x, false, r * length), false, length);
 }
 
 void K(max_lines)(const void *x, bool bf16, int64_t rows, int64_t length, float *y)
@@ -158,30 +144,48 @@ typedef struct pair {
     double *s1, *s2;
 } pair;
 
+/* One row (x1 NULL) or two rows added to the partial sums. */
+SFTN_INLINE void add_rows(const void *x0, const void *x1, bool xb, const void *g0, const void *g1,
+                          bool gb, bool grad, int64_t width, const float *restrict center,
+                          float *restrict part1, float *restrict part2)
+{
+    if (x1 == NULL) {
+#pragma omp simd
+        for (int64_t j = 0; j < width; j++) {
+            const float d0 = k_get(x0, xb, j) - center[j], u0 = grad ? k_get(g0, gb, j) : d0;
+
+            part1[j] += u0;
+            part2[j] += u0 * d0;
+        }
+        return;
+    }
+#pragma omp simd
+    for (int64_t j = 0; j < width; j++) {
+        const float d0 = k_get(x0, xb, j) - center[j], u0 = grad ? k_get(g0, gb, j) : d0;
+        const float d1 = k_get(x1, xb, j) - center[j], u1 = grad ? k_get(g1, gb, j) : d1;
+
+        part1[j] += u0 + u1;
+        part2[j] += u0 * d0 + u1 * d1;
+    }
+}
+
 SFTN_INLINE void block_pair(const pair *p, bool xb, bool gb, bool grad, int64_t at, int64_t rows,
                             int64_t stride, int64_t c, int64_t width)
 {
-    float part1[WIDE], part2[WIDE];
+    _Alignas(64) float part1[WIDE], part2[WIDE];
     const float *center = p->center + c;
 
     for (int64_t j = 0; j < width; j++)
         part1[j] = part2[j] = 0.0f;
     for (int64_t r = 0; r < rows; r += 2) {
-        const bool both = r + 1 < rows;
-        const int64_t i0 = at + r * stride + c, i1 = both ? i0 + stride : i0;
-        const float weight = both ? 1.0f : 0.0f;
-        const void *x0 = k_at(p->x, xb, i0), *x1 = k_at(p->x, xb, i1);
-        const void *g0 = grad ? k_at(p->gy, gb, i0) : x0, *g1 = grad ? k_at(p->gy, gb, i1) : x1;
+        const int64_t i0 = at + r * stride + c, i1 = i0 + stride;
+        const void *x0 = k_at(p->x, xb, i0), *g0 = grad ? k_at(p->gy, gb, i0) : NULL;
 
-#pragma omp simd
-        for (int64_t j = 0; j < width; j++) {
-            const float d0 = k_get(x0, xb, j) - center[j], d1 = k_get(x1, xb, j) - center[j];
-            const float u0 = grad ? k_get(g0, gb, j) : d0;
-            const float u1 = weight * (grad ? k_get(g1, gb, j) : d1);
-
-            part1[j] += u0 + u1;
-            part2[j] += k_fma(u0, d0, u1 * d1);
-        }
+        if (r + 1 < rows)
+            add_rows(x0, k_at(p->x, xb, i1), xb, g0, grad ? k_at(p->gy, gb, i1) : NULL, gb, grad,
+                     width, center, part1, part2);
+        else
+            add_rows(x0, NULL, xb, g0, NULL, gb, grad, width, center, part1, part2);
     }
 #pragma omp simd
     for (int64_t j = 0; j < width; j++) {
@@ -202,7 +206,7 @@ SFTN_INLINE void pair_columns(const pair *p, bool xb, bool gb, bool grad, int64_
 SFTN_INLINE void pair_rows(const pair *p, bool xb, bool gb, bool grad, int64_t rows, int64_t cols)
 {
     const int64_t m = widening(cols, cols), wide = rows / m;
-    float center[WIDE];
+    _Alignas(64) float center[WIDE];
     double s1[WIDE] = {0.0}, s2[WIDE] = {0.0};
     const pair q = {p->x, p->gy, center, s1, s2};
 

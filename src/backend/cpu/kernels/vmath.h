@@ -1,7 +1,7 @@
 /*
  * vmath.h: exp, log, tanh and pow in float, written so that loops over them vectorize: no calls,
- * no tables, no branches but ?:.  Polynomials are those of the Cephes library (Moshier); errors stay
- * below 2 units in the last place (pow: below 2 + |y ln x| / 2).
+ * no tables, no branches but ?:.  Polynomials are those of the Cephes library (Moshier); errors
+ * stay below 2 units in the last place (pow: below 2 + |y ln x| / 2).
  */
 #ifndef SFTN_BACKEND_CPU_VMATH_H
 #define SFTN_BACKEND_CPU_VMATH_H

@@ -18,7 +18,7 @@ extern "C" {
 SFTN_API sftn_value sftn_neg(sftn_graph *g, sftn_value x);
 SFTN_API sftn_value sftn_abs(sftn_graph *g, sftn_value x);    /* gradient sign(x), 0 at 0 */
 SFTN_API sftn_value sftn_sign(sftn_graph *g, sftn_value x);   /* -1, 0, 1; gradient 0 */
-SFTN_API sftn_value sftn_step(sftn_graph *g, sftn_value x);   /* 1 where x > 0, else 0; gradient 0 */
+SFTN_API sftn_value sftn_step(sftn_graph *g, sftn_value x);  /* 1 where x > 0, else 0; gradient 0 */
 SFTN_API sftn_value sftn_exp(sftn_graph *g, sftn_value x);
 SFTN_API sftn_value sftn_log(sftn_graph *g, sftn_value x);
 SFTN_API sftn_value sftn_square(sftn_graph *g, sftn_value x);
@@ -50,10 +50,12 @@ SFTN_API sftn_value sftn_add(sftn_graph *g, sftn_value a, sftn_value b);
 SFTN_API sftn_value sftn_sub(sftn_graph *g, sftn_value a, sftn_value b);
 SFTN_API sftn_value sftn_mul(sftn_graph *g, sftn_value a, sftn_value b);
 SFTN_API sftn_value sftn_div(sftn_graph *g, sftn_value a, sftn_value b);
-SFTN_API sftn_value sftn_max2(sftn_graph *g, sftn_value a, sftn_value b); /* gradient to a at ties */
-SFTN_API sftn_value sftn_min2(sftn_graph *g, sftn_value a, sftn_value b); /* gradient to a at ties */
-SFTN_API sftn_value sftn_greater(sftn_graph *g, sftn_value a, sftn_value b); /* 1 or 0; gradient 0 */
-SFTN_API sftn_value sftn_equal(sftn_graph *g, sftn_value a, sftn_value b);   /* 1 or 0; gradient 0 */
+/* The larger, the smaller; the gradient goes to a at ties. */
+SFTN_API sftn_value sftn_max2(sftn_graph *g, sftn_value a, sftn_value b);
+SFTN_API sftn_value sftn_min2(sftn_graph *g, sftn_value a, sftn_value b);
+/* 1 where a > b, a = b; else 0; gradient 0 */
+SFTN_API sftn_value sftn_greater(sftn_graph *g, sftn_value a, sftn_value b);
+SFTN_API sftn_value sftn_equal(sftn_graph *g, sftn_value a, sftn_value b);
 /* a where b > 0, else 0: relu's gradient */
 SFTN_API sftn_value sftn_mask(sftn_graph *g, sftn_value a, sftn_value b);
 
@@ -112,7 +114,8 @@ typedef struct sftn_conv_spec {
     int pad;
     int groups; /* 0 means 1; C for depthwise */
 } sftn_conv_spec;
-SFTN_API sftn_value sftn_conv2d(sftn_graph *g, sftn_value x, sftn_value weight, sftn_conv_spec spec);
+SFTN_API sftn_value sftn_conv2d(sftn_graph *g, sftn_value x, sftn_value weight,
+                                sftn_conv_spec spec);
 /*
  * d loss / d x of the convolution above, for x of shape x_shape; also the forward pass of a
  * transposed convolution (weight [C_in, C_out / groups, kh, kw] in PyTorch's terms).
@@ -138,12 +141,13 @@ SFTN_API sftn_value sftn_max_pool2d(sftn_graph *g, sftn_value x, sftn_pool_spec 
 SFTN_API sftn_value sftn_adaptive_avg_pool2d(sftn_graph *g, sftn_value x, int64_t oh, int64_t ow);
 
 /* ---- normalization ---- */
-/* mean and biased variance over N, H, W: [1,C,1,1] each, wide.  Gradient only through batch_norm. */
+/* mean and biased variance over N, H, W: [1,C,1,1] each, wide */
 SFTN_API void sftn_moments(sftn_graph *g, sftn_value x, sftn_value *mean, sftn_value *var);
 /*
  * y = (x - mean) / sqrt(var + eps) * gamma + beta; all but x are [1,C,1,1].  batch_stats says that
  * mean and var are sftn_moments of x: then the gradient to x is the complete one, through the
- * statistics too.  Otherwise they are constants (running statistics).
+ * statistics too.  Otherwise they are constants (running statistics).  mean and var receive no
+ * gradient of their own in either case.
  */
 SFTN_API sftn_value sftn_batch_norm(sftn_graph *g, sftn_value x, sftn_value gamma, sftn_value beta,
                                     sftn_value mean, sftn_value var, float eps, bool batch_stats);

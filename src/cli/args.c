@@ -31,6 +31,19 @@ void cli_args_free(cli_args *a)
 {
     free(a->file);
     a->file = NULL;
+    while (a->nkept > 0)
+        free(a->kept[--a->nkept]);
+}
+
+void *cli_new_options(cli_args *a, size_t size, int *code)
+{
+    void *options = a->nkept < CLI_MAX_GROUPS ? calloc(1, size ? size : 1) : NULL;
+
+    if (options)
+        a->kept[a->nkept++] = options;
+    else
+        *code = cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
+    return options;
 }
 
 int cli_fail(const sftn_error *err)

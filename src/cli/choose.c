@@ -7,24 +7,13 @@
 #include "cli/cli.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* An options struct of size bytes (at least one); NULL with *code set when out of memory. */
-static void *new_options(size_t size, int *code)
-{
-    void *options = calloc(1, size ? size : 1);
-
-    if (!options)
-        *code = cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
-    return options;
-}
 
 static bool accept_scheme(cli_args *a, const sftn_teacher_scheme *scheme, void **options, int *code)
 {
     char title[80];
 
-    *options = new_options(scheme->options_size, code);
+    *options = cli_new_options(a, scheme->options_size, code);
     if (!*options)
         return false;
     snprintf(title, sizeof title, "scheme %s", scheme->name);
@@ -32,7 +21,6 @@ static bool accept_scheme(cli_args *a, const sftn_teacher_scheme *scheme, void *
     return true;
 }
 
-/* Under help the process ends soon, and the options of what is only shown go with it. */
 static bool show_schemes(cli_args *a, int *code)
 {
     const sftn_teacher_scheme *scheme;
@@ -62,7 +50,7 @@ bool cli_choose_scheme(cli_args *a, const char *fallback, cli_scheme *s, int *co
     return accept_scheme(a, s->scheme, &s->options, code);
 }
 
-bool cli_plain_scheme(cli_scheme *s, int *code)
+bool cli_plain_scheme(cli_args *a, cli_scheme *s, int *code)
 {
     sftn_error err = {0};
 
@@ -71,18 +59,12 @@ bool cli_plain_scheme(cli_scheme *s, int *code)
         *code = cli_fail(&err);
         return false;
     }
-    s->options = new_options(s->scheme->options_size, code);
+    s->options = cli_new_options(a, s->scheme->options_size, code);
     if (!s->options)
         return false;
     if (s->scheme->options)
         sftn_options_default(s->scheme->options, s->options);
     return true;
-}
-
-void cli_scheme_free(cli_scheme *s)
-{
-    free(s->options);
-    s->options = NULL;
 }
 
 /* Methods beside others may have another default weight. */
@@ -94,7 +76,7 @@ static bool accept_method(cli_args *a, cli_methods *m, const sftn_distiller *met
     sftn_option *table = m->weight_table[m->n];
     char title[80], prefix[32];
 
-    m->options[m->n] = new_options(method->options_size, code);
+    m->options[m->n] = cli_new_options(a, method->options_size, code);
     if (!m->options[m->n])
         return false;
     m->method[m->n] = method;
@@ -141,8 +123,8 @@ bool cli_choose_methods(cli_args *a, const char *fallback, cli_methods *m, int *
         method = sftn_distiller_find(name, &err);
         if (!method)
             *code = cli_misuse("%s", err.text);
-        else if (m->n == CLI_MAX_METHODS)
-            *code = cli_misuse("--method takes at most %d methods", CLI_MAX_METHODS);
+        else if (m->n == CLI_MAX_USED_METHODS)
+            *code = cli_misuse("--method takes at most %d methods", CLI_MAX_USED_METHODS);
         else
             accept_method(a, m, method, alone, code);
         if (p[length] == '\0')
@@ -171,11 +153,4 @@ void cli_use_methods(const cli_methods *m, sftn_distill_options *options)
             .weight = cli_decimal(m->weight[i]),
         };
     options->nuse = m->n;
-}
-
-void cli_methods_free(cli_methods *m)
-{
-    for (int i = 0; i < m->n; i++)
-        free(m->options[i]);
-    m->n = 0;
 }

@@ -42,7 +42,7 @@ typedef struct cli_group {
     void *options;
 } cli_group;
 
-enum { CLI_MAX_GROUPS = 40, CLI_MAX_GIVEN = 128 };
+enum { CLI_MAX_GROUPS = 96, CLI_MAX_GIVEN = 128 };
 
 typedef struct cli_usage {
     const char *arguments;    /* after the command's name: "MODEL_FILE [options]" */
@@ -60,11 +60,16 @@ typedef struct cli_args {
     int nfiles;
     const char *given[CLI_MAX_GIVEN]; /* names of the options that were set */
     int ngiven;
+    void *kept[CLI_MAX_GROUPS]; /* freed with the args */
+    int nkept;
 } cli_args;
 
 /* Accept the options of table (NULL: none), filling *options, which is set to the defaults. */
 void cli_accept(cli_args *a, const char *title, const char *prefix, const sftn_option *table,
                 void *options);
+
+/* A zeroed options struct that lives as long as a; NULL with *code set when out of memory. */
+void *cli_new_options(cli_args *a, size_t size, int *code);
 
 /*
  * Read the command line.  True: go on.  False: leave with *code, help or an error was printed.
@@ -153,20 +158,19 @@ int64_t cli_model_size(const sftn_model *model, int classes, int channels, int i
 /* The teacher scheme called name with its options accepted by a (under help: every scheme's). */
 typedef struct cli_scheme {
     const sftn_teacher_scheme *scheme;
-    void *options; /* owned */
+    void *options; /* owned by the args */
 } cli_scheme;
 
 bool cli_choose_scheme(cli_args *a, const char *fallback, cli_scheme *s, int *code);
 /* The scheme "plain" with its defaults. */
-bool cli_plain_scheme(cli_scheme *s, int *code);
-void cli_scheme_free(cli_scheme *s);
+bool cli_plain_scheme(cli_args *a, cli_scheme *s, int *code);
 
 /* The methods of --method a+b, each with its options accepted under its name and a dot. */
-enum { CLI_MAX_METHODS = 8 };
+enum { CLI_MAX_METHODS = 40, CLI_MAX_USED_METHODS = 8 };
 typedef struct cli_methods {
     int n;
     const sftn_distiller *method[CLI_MAX_METHODS];
-    void *options[CLI_MAX_METHODS]; /* owned */
+    void *options[CLI_MAX_METHODS]; /* owned by the args */
     sftn_option weight_table[CLI_MAX_METHODS][2];
     float weight[CLI_MAX_METHODS];
 } cli_methods;
@@ -176,7 +180,6 @@ bool cli_choose_methods(cli_args *a, const char *fallback, cli_methods *m, int *
 double cli_default_task_weight(const cli_methods *m);
 /* Put them into options->use. */
 void cli_use_methods(const cli_methods *m, sftn_distill_options *options);
-void cli_methods_free(cli_methods *m);
 
 /* ---- running a job (run.c) ---- */
 

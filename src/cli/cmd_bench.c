@@ -133,7 +133,8 @@ static void print_json(const cli_workload *w, const sftn_plan_options *plan, con
     cli_add_number(o, "max_ms", t->max_ms);
     json_object_object_add(o, "peak_bytes", json_object_new_int64(t->peak_bytes));
     json_object_object_add(o, "arena_bytes", json_object_new_int64(t->plan.arena_bytes));
-    printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_SPACED));
+    printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_SPACED |
+                                                         JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(o);
 }
 
@@ -180,8 +181,6 @@ int cmd_bench(int argc, char **argv)
             code = bench(&w, &opt, &plan);
     }
     cli_workload_free(&w);
-    cli_methods_free(&methods);
-    cli_scheme_free(&scheme);
     cli_args_free(&args);
     return code;
 }

@@ -153,7 +153,6 @@ int cmd_distill(int argc, char **argv)
                 &(distill_run){.args = &args, .opt = &opt, .methods = &methods, .run = &run}, &data,
                 &machine);
     }
-    cli_methods_free(&methods);
     cli_args_free(&args);
     return code;
 }

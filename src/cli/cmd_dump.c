@@ -64,8 +64,6 @@ int cmd_dump(int argc, char **argv)
         }
     }
     cli_workload_free(&w);
-    cli_methods_free(&methods);
-    cli_scheme_free(&scheme);
     cli_args_free(&args);
     return code;
 }

@@ -43,7 +43,8 @@ static void print_json(const char *file, const sftn_scores *s, const sftn_simila
         cli_add_number(o, "cka_pooled", a->cka_pooled);
         cli_add_number(o, "cka_logits", a->cka_logits);
     }
-    printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_SPACED));
+    printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_SPACED |
+                                                         JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(o);
 }
 

@@ -185,7 +185,8 @@ static int list_all(const cli_args *args, bool json)
     }
     if (json && found)
         printf("%s\n", json_object_to_json_string_ext(all, JSON_C_TO_STRING_PRETTY |
-                                                               JSON_C_TO_STRING_SPACED));
+                                                               JSON_C_TO_STRING_SPACED |
+                                                               JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(all);
     if (found)
         return CLI_DONE;

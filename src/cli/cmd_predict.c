@@ -74,7 +74,8 @@ static void print_image(const sftn_network *net, const predict_options *opt, con
 
         json_object_object_add(o, "image", json_object_new_string(file));
         json_object_object_add(o, "classes", list);
-        printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_SPACED));
+        printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_SPACED |
+                                                             JSON_C_TO_STRING_NOSLASHESCAPE));
         json_object_put(o);
     }
 }

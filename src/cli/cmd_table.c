@@ -93,7 +93,8 @@ static void print_json(const sftn_run *runs, int n)
         json_object_array_add(list, o);
     }
     printf("%s\n",
-           json_object_to_json_string_ext(list, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED));
+           json_object_to_json_string_ext(list, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+                                                    JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(list);
 }
 

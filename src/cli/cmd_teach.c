@@ -129,7 +129,6 @@ int cmd_teach(int argc, char **argv)
                 .machine = &machine,
             });
     }
-    cli_scheme_free(&scheme);
     cli_args_free(&args);
     return code;
 }

@@ -34,7 +34,7 @@ int cmd_train(int argc, char **argv)
     cli_accept(&args, "data", "", cli_data_table, &data);
     cli_accept(&args, "training", "", cli_run_table, &run);
     cli_accept(&args, "machine", "", cli_machine_table, &machine);
-    if (cli_parse(&args, &code) && cli_plain_scheme(&scheme, &code))
+    if (cli_parse(&args, &code) && cli_plain_scheme(&args, &scheme, &code))
         code = cli_teach_run(&(cli_teach){
             .args = &args,
             .scheme = &scheme,
@@ -44,7 +44,6 @@ int cmd_train(int argc, char **argv)
             .data = &data,
             .machine = &machine,
         });
-    cli_scheme_free(&scheme);
     cli_args_free(&args);
     return code;
 }

@@ -153,22 +153,20 @@ static sftn_status find_models(const char *const name[3], sftn_model model[3], s
 }
 
 /* The plain scheme, for a network by itself. */
-static sftn_status plain_new(const sftn_model *model, const cli_workload_options *o,
+static sftn_status plain_new(cli_args *a, const sftn_model *model, const cli_workload_options *o,
                              cli_workload *w, int *code, sftn_error *err)
 {
     cli_scheme scheme = {0};
     sftn_status status = SFTN_ERR_MEMORY;
 
-    if (cli_plain_scheme(&scheme, code))
+    if (cli_plain_scheme(a, &scheme, code))
         status = teach_new(model, NULL, &scheme, o, w, err);
-    cli_scheme_free(&scheme);
     return status;
 }
 
-static sftn_status build(const cli_args *a, const cli_workload_options *o,
-                         const cli_methods *methods, const cli_scheme *scheme,
-                         const sftn_plan_options *plan, const sftn_model model[3], cli_workload *w,
-                         int *code, sftn_error *err)
+static sftn_status build(cli_args *a, const cli_workload_options *o, const cli_methods *methods,
+                         const cli_scheme *scheme, const sftn_plan_options *plan,
+                         const sftn_model model[3], cli_workload *w, int *code, sftn_error *err)
 {
     const sftn_model *teacher = &model[1], *student = &model[2];
     int kind = o->workload;
@@ -184,7 +182,7 @@ static sftn_status build(const cli_args *a, const cli_workload_options *o,
     if (kind == PLAIN) {
         student = o->model ? &model[0] : student;
         snprintf(w->title, sizeof w->title, "plain %s", student->name);
-        status = plain_new(student, o, w, code, err);
+        status = plain_new(a, student, o, w, code, err);
     } else if (kind == KD) {
         snprintf(w->title, sizeof w->title, "%s of %s from %s", o->method, student->name,
                  teacher->name);

@@ -89,9 +89,9 @@ expect 0 "{ \"image\": \"one.png\", \"classes\": \[ { \"class\": \"*\", \"probab
 expect 1 "one.png*" "sftn: *none.png*" predict whole one.png none.png
 
 # ---- table ----
-expect 0 "run      network   epochs  test top-1  agreement       KL
-whole    resnet8        4  *%          -        -
-student  resnet8        2  *%  *%  *" "plot: plot.png" table whole student --plot plot.png
+expect 0 "run      network  epochs  test top-1  agreement       KL
+whole    resnet8       4  *%          -        -
+student  resnet8       2  *%  *%  *" "plot: plot.png" table whole student --plot plot.png
 [[ $(head -c 4 plot.png | tail -c 3) == PNG ]] || fail "plot.png is no PNG file"
 expect 1 "" "sftn: nothing/log.jsonl: *" table nothing
 finish

@@ -24,8 +24,9 @@ typedef struct sftn_verify_row {
     const char *kind;  /* "network", "teacher step", "loss", "loss gradient" */
     bool missing;      /* this build has no network or method of that name; the rest is unset */
     bool ok;           /* every deviation is within its tolerance */
-    double deviation;  /* the largest; relative to the largest value of its tensor, or for
-                          gradients to their norm; infinite where a number is not finite */
+    double deviation;  /* the one nearest to its tolerance, or furthest beyond: relative to the
+                          largest value of its tensor, or for gradients of networks also to their own
+                          norm; infinite where a number is not finite */
     double tolerance;
     const char *worst; /* where: "logits_eval", "grad_probe layer1.0.conv1.weight" */
 } sftn_verify_row;

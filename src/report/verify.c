@@ -140,20 +140,23 @@ sftn_status sftn_check_output(sftn_check *c, const sftn_tensors *t, const sftn_p
 
 typedef struct kind {
     const char *folder;
-    const char *name, *grad_name; /* of the rows; NULL: no row of its own for gradients */
+    const char *name, *grad_name; /* of the rows; NULL: gradients have no row of their own */
     sftn_status (*run)(sftn_verify_case *v, sftn_error *err);
-    /* Tolerances of values and gradients in float32, and in bfloat16. */
-    double value, grad, narrow_value, narrow_grad;
+    /* Tolerances in float32 and in bfloat16, of what sftn_verify_case holds. */
+    struct {
+        double value, grad, own;
+    } tolerance[2];
 } kind;
 
 /*
- * bfloat16 keeps 8 bits: a rounding is up to 2^-9 of the value, and a network of tens of layers
- * adds up tens of them, more where batch norm enlarges small differences.
+ * bfloat16 keeps 8 bits: a rounding is up to 2^-9 of the value.  Networks of tens of layers add up
+ * tens of them, and turn many ReLUs over: with the handful of images of a reference file, single
+ * gradients of batch-norm parameters are then noise, and only the large ones are compared.
  */
 static const kind kinds[] = {
-    {"model", "network", NULL, sftn_verify_network, 1e-3, 1e-3, 0.25, 0.25},
-    {"loss", "loss", "loss gradient", sftn_verify_loss, 1e-5, 1e-4, 0.02, 0.05},
-    {"sftn", "teacher step", NULL, sftn_verify_teacher, 1e-3, 1e-3, 0.25, 0.25},
+    {"model", "network", NULL, sftn_verify_network, {{1e-3, 1e-3, 0.05}, {0.1, 0.2, INFINITY}}},
+    {"loss", "loss", "loss gradient", sftn_verify_loss, {{1e-5, 1e-4, 0.0}, {0.02, 0.05, 0.0}}},
+    {"sftn", "teacher step", NULL, sftn_verify_teacher, {{1e-3, 1e-3, 0.05}, {0.1, 0.2, INFINITY}}},
 };
 
 typedef struct walk {
@@ -179,14 +182,32 @@ static void report(walk *w, const char *file, const char *name, const sftn_check
     w->row(w->ctx, &row);
 }
 
+/* Of two checks the one that uses up more of its tolerance. */
+static const sftn_check *worse(const sftn_check *a, const sftn_check *b)
+{
+    return b->deviation * a->tolerance > a->deviation * b->tolerance ? b : a;
+}
+
+static void report_file(walk *w, const kind *k, const char *file, const sftn_verify_case *v)
+{
+    if (v->missing) {
+        w->row(w->ctx, &(const sftn_verify_row){.file = file, .kind = k->name, .missing = true});
+    } else if (k->grad_name) {
+        report(w, file, k->name, &v->value);
+        report(w, file, k->grad_name, &v->grad);
+    } else {
+        report(w, file, k->name, worse(worse(&v->value, &v->grad), &v->own));
+    }
+}
+
 static sftn_status run_file(walk *w, const kind *k, const char *name, sftn_error *err)
 {
     const bool narrow = w->plan->precision == SFTN_BFLOAT16 &&
                         !(w->plan->backend && strcmp(w->plan->backend, "ref") == 0);
     sftn_verify_case v = {.plan = w->plan,
-                     .narrow = narrow,
-                     .value = {.tolerance = narrow ? k->narrow_value : k->value},
-                     .grad = {.tolerance = narrow ? k->narrow_grad : k->grad}};
+                          .value.tolerance = k->tolerance[narrow].value,
+                          .grad.tolerance = k->tolerance[narrow].grad,
+                          .own.tolerance = k->tolerance[narrow].own};
     char path[4096], file[128];
     sftn_tensors *t = NULL;
     sftn_status status;
@@ -200,17 +221,10 @@ static sftn_status run_file(walk *w, const kind *k, const char *name, sftn_error
     w->files++;
     v.file = t;
     status = k->run(&v, err);
-    if (status != SFTN_OK) {
+    if (status == SFTN_OK)
+        report_file(w, k, file, &v);
+    else
         sftn_fail_in(err, "%s", path);
-    } else if (v.missing) {
-        w->row(w->ctx, &(const sftn_verify_row){.file = file, .kind = k->name, .missing = true});
-    } else {
-        if (!k->grad_name && v.grad.deviation > v.value.deviation)
-            v.value = v.grad;
-        report(w, file, k->name, &v.value);
-        if (k->grad_name)
-            report(w, file, k->grad_name, &v.grad);
-    }
     sftn_tensors_close(t);
     return status;
 }

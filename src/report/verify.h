@@ -26,9 +26,10 @@ sftn_status sftn_check_array(sftn_check *c, const sftn_tensors *t, const char *n
 typedef struct sftn_verify_case {
     const sftn_tensors *file;
     const sftn_plan_options *plan;
-    bool narrow;        /* bfloat16 activations */
-    bool missing;       /* out: no network or method of that name */
-    sftn_check value, grad;  /* out */
+    bool missing;          /* out: no network or method of that name */
+    sftn_check value;      /* out: values */
+    sftn_check grad;       /* out: gradients, against the largest of the file */
+    sftn_check own;        /* out: gradients, each against itself; networks only */
 } sftn_verify_case;
 
 sftn_status sftn_verify_network(sftn_verify_case *v, sftn_error *err);

@@ -3,10 +3,14 @@
  * student-friendly teacher, against the reference's logits, losses, gradients and running
  * statistics.
  *
- * A gradient g of parameter p is compared by its Euclidean norm and by its dot product with a fixed
- * array r filled from "probe." and p's name.  A norm's deviation is judged against the norm, a
- * product's against |g| |r|; norms below 1e-4 of the largest are judged as if they were that large,
- * because they are rounding errors of gradients that cancel.
+ * A gradient g of parameter p is compared by its Euclidean norm and by its dot product with a
+ * fixed array r filled from "probe." and p's name.  A norm's deviation is judged against a norm G, a
+ * product's against G |r|.  A network is not smooth where ReLU's operand is zero: one of millions of
+ * activations that rounds to the other side of it, here or in the reference, moves the gradients of
+ * all layers before it, those of small batch-norm parameters by a percent.  So G is taken twice: as
+ * the largest norm in the file, at the file's tolerance; and as the gradient's own norm, at a
+ * tolerance that leaves room for that percent.  An own norm below 1e-4 of the largest counts as
+ * that large: it is what rounding leaves of a gradient that cancels.
  */
 #include "report/verify.h"
 
@@ -152,19 +156,24 @@ static double norm(const float *x, int64_t n)
     return sqrt(sum);
 }
 
-static sftn_status check_gradient(sftn_check *c, const subject *s, const char *name,
-                                  double want_norm, double want_probe, double least,
-                                  sftn_error *err)
+/* What a gradient is compared with. */
+typedef struct expected {
+    double norm, probe;
+    double largest; /* norm of all gradients in the file */
+} expected;
+
+static sftn_status check_gradient(sftn_verify_case *v, const subject *s, const char *name,
+                                  const expected *e, sftn_error *err)
 {
-    const double scale = fmax(want_norm, least);
+    const double scale = fmax(e->norm, 1e-4 * e->largest);
     char probe_name[192];
     sftn_params *p = NULL;
     int index = -1;
     sftn_status status = find_entry(s, name, &p, &index, err);
-    int64_t n;
     const float *grad;
     float *probe;
-    double dot = 0.0;
+    int64_t n;
+    double norm_off, probe_off, length, dot = 0.0;
 
     if (status != SFTN_OK)
         return status;
@@ -179,8 +188,13 @@ static sftn_status check_gradient(sftn_check *c, const subject *s, const char *n
     sftn_verify_fill(probe_name, 0.0, 0.0, 1.0, probe, n);
     for (int64_t i = 0; i < n; i++)
         dot += (double)grad[i] * (double)probe[i];
-    sftn_check_add(c, fabs(norm(grad, n) - want_norm) / scale, "grad_norm %s", name);
-    sftn_check_add(c, fabs(dot - want_probe) / (scale * norm(probe, n)), "grad_probe %s", name);
+    length = norm(probe, n);
+    norm_off = fabs(norm(grad, n) - e->norm);
+    probe_off = fabs(dot - e->probe);
+    sftn_check_add(&v->grad, norm_off / e->largest, "grad_norm %s", name);
+    sftn_check_add(&v->grad, probe_off / (e->largest * length), "grad_probe %s", name);
+    sftn_check_add(&v->own, norm_off / scale, "grad_norm %s", name);
+    sftn_check_add(&v->own, probe_off / (scale * length), "grad_probe %s", name);
     free(probe);
     return SFTN_OK;
 }
@@ -191,7 +205,7 @@ static sftn_status check_gradients(sftn_verify_case *v, const subject *s, sftn_e
     json_object *order;
     sftn_status status = name_list(v->file, "grad_order", &order, err);
     const size_t n = order ? json_object_array_length(order) : 0;
-    double largest = 0.0;
+    expected e = {0};
 
     if (status == SFTN_OK)
         status = sftn_tensors_expect(v->file, "grad_norm", SFTN_ELEMENT_F32, (int64_t)n, &norms,
@@ -200,11 +214,12 @@ static sftn_status check_gradients(sftn_verify_case *v, const subject *s, sftn_e
         status = sftn_tensors_expect(v->file, "grad_probe", SFTN_ELEMENT_F32, (int64_t)n, &probes,
                                      err);
     for (size_t i = 0; i < n && status == SFTN_OK; i++)
-        largest = fmax(largest, (double)((const float *)norms->data)[i]);
-    for (size_t i = 0; i < n && status == SFTN_OK; i++)
-        status = check_gradient(&v->grad, s, list_name(order, i),
-                                (double)((const float *)norms->data)[i],
-                                (double)((const float *)probes->data)[i], 1e-4 * largest, err);
+        e.largest = fmax(e.largest, (double)((const float *)norms->data)[i]);
+    for (size_t i = 0; i < n && status == SFTN_OK; i++) {
+        e.norm = (double)((const float *)norms->data)[i];
+        e.probe = (double)((const float *)probes->data)[i];
+        status = check_gradient(v, s, list_name(order, i), &e, err);
+    }
     json_object_put(order);
     return status;
 }
@@ -255,7 +270,7 @@ static sftn_status run_evaluation(sftn_verify_case *v, subject *s, const sftn_mo
     if (status != SFTN_OK)
         return status;
     return sftn_check_output(&v->value, v->file, s->plan, "logits_eval",
-                        (int64_t)s->batch * s->classes, err);
+                             (int64_t)s->batch * s->classes, err);
 }
 
 static sftn_status run_training(sftn_verify_case *v, subject *s, const sftn_model *model,
@@ -277,7 +292,7 @@ static sftn_status run_training(sftn_verify_case *v, subject *s, const sftn_mode
         status = subject_run(s, v, err);
     if (status == SFTN_OK)
         status = sftn_check_output(&v->value, v->file, s->plan, "logits_train",
-                              (int64_t)s->batch * s->classes, err);
+                                   (int64_t)s->batch * s->classes, err);
     if (status == SFTN_OK)
         status = sftn_check_output(&v->value, v->file, s->plan, "loss_train", 1, err);
     if (status == SFTN_OK)

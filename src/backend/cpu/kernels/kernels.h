@@ -176,9 +176,8 @@ SFTN_INLINE uint16_t k_narrow(float x)
 {
     const uint32_t u = k_bits(x);
     const uint32_t rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
-    const uint32_t quiet = (u >> 16) | 0x40u;
 
-    return (uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? quiet : rounded);
+    return (uint16_t)(x == x ? rounded : 0x7fc0u);
 }
 
 SFTN_INLINE float k_get(const void *x, bool bf16, int64_t i)

@@ -118,19 +118,49 @@ MIXED(muladd, k_fma(A, B, C), CASES_AC)
 MIXED(muladd_relu, k_fma(A, B, C) > 0.0f ? k_fma(A, B, C) : 0.0f, CASES_AC)
 MIXED(add_mask, C > 0.0f ? A + B : 0.0f, CASES_ABC)
 
+/* True for positive numbers and infinity, from the bits of a bfloat16. */
+SFTN_INLINE bool positive16(uint16_t h)
+{
+    return (uint16_t)(h - 1u) < 0x7f80u;
+}
+
+/* Where all is bfloat16, choosing needs no arithmetic. */
+static void choose16(uint16_t *o, const uint16_t *x, const uint16_t *y, int64_t n)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        o[i] = positive16(y[i]) ? x[i] : 0;
+}
+
+static void mask_or_bits(void *o, const void *x, const void *y, const void *z, int64_t n, int bf16)
+{
+    if (bf16 == (SFTN_PW_A16 | SFTN_PW_B16 | SFTN_PW_OUT16))
+        choose16(o, x, y, n);
+    else
+        mixed_mask(o, x, y, z, n, bf16);
+}
+
+static void relu_or_bits(void *o, const void *x, const void *y, const void *z, int64_t n, int bf16)
+{
+    if (bf16 == (SFTN_PW_A16 | SFTN_PW_OUT16))
+        choose16(o, x, x, n);
+    else
+        mixed_relu(o, x, y, z, n, bf16);
+}
+
 static mixed_loop *mixed_of(int op)
 {
     switch (op) {
     case SFTN_PW_copy:
         return mixed_copy;
     case SFTN_PW_relu:
-        return mixed_relu;
+        return relu_or_bits;
     case SFTN_PW_add:
         return mixed_add;
     case SFTN_PW_mul:
         return mixed_mul;
     case SFTN_PW_mask:
-        return mixed_mask;
+        return mask_or_bits;
     case SFTN_PW_ADD_RELU:
         return mixed_add_relu;
     case SFTN_PW_MULADD:

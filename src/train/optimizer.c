@@ -97,27 +97,55 @@ void sftn_optimizer_close(sftn_optimizer *o)
     *o = (sftn_optimizer){0};
 }
 
+/*
+ * Stores too small to share are done without a parallel region: one of a single thread would make a
+ * new team, and allocate, every time.
+ */
+static int team_size(int64_t n)
+{
+    return n > 4 * BLOCK ? sftn_get_threads() : 1;
+}
+
 double sftn_optimizer_norm(const sftn_optimizer *o)
 {
-    const int threads = sftn_get_threads();
     double sum = 0.0;
 
     for (int s = 0; s < o->nstores; s++) {
         const float *g = sftn_params_grads(o->params[s]);
         const int64_t n = sftn_params_weight_size(o->params[s]);
+        const int threads = team_size(n);
 
-#pragma omp parallel for num_threads(threads) if (n > 4 * BLOCK)
-        for (int64_t b = 0; b < blocks(n); b++)
-            o->partial[b] = square_sum(g + b * BLOCK, block_length(n, b));
+        if (threads > 1) {
+#pragma omp parallel for num_threads(threads)
+            for (int64_t b = 0; b < blocks(n); b++)
+                o->partial[b] = square_sum(g + b * BLOCK, block_length(n, b));
+        } else {
+            for (int64_t b = 0; b < blocks(n); b++)
+                o->partial[b] = square_sum(g + b * BLOCK, block_length(n, b));
+        }
         for (int64_t b = 0; b < blocks(n); b++)
             sum += o->partial[b];
     }
     return sqrt(sum);
 }
 
+/* One block of one store. */
+static void update(sftn_optimizer *o, int store, int64_t block, coefficients c)
+{
+    const int64_t at = block * BLOCK;
+    const int64_t n = block_length(sftn_params_weight_size(o->params[store]), block);
+    float *w = sftn_params_weights(o->params[store]) + at;
+    const float *g = sftn_params_grads(o->params[store]) + at;
+    float *v = o->momentum[store] + at;
+
+    if (o->sgd.nesterov)
+        update_block_nesterov(w, g, v, n, c);
+    else
+        update_block(w, g, v, n, c);
+}
+
 void sftn_optimizer_step(sftn_optimizer *o, double lr)
 {
-    const int threads = sftn_get_threads();
     coefficients c = {1.0f, (float)o->sgd.weight_decay, (float)o->sgd.momentum, (float)lr};
 
     if (o->sgd.clip > 0.0) {
@@ -126,20 +154,16 @@ void sftn_optimizer_step(sftn_optimizer *o, double lr)
         c.clip = factor < 1.0 ? (float)factor : 1.0f;
     }
     for (int s = 0; s < o->nstores; s++) {
-        float *w = sftn_params_weights(o->params[s]);
-        const float *g = sftn_params_grads(o->params[s]);
-        float *v = o->momentum[s];
         const int64_t n = sftn_params_weight_size(o->params[s]);
-        const bool nesterov = o->sgd.nesterov;
+        const int threads = team_size(n);
 
-#pragma omp parallel for num_threads(threads) if (n > 4 * BLOCK)
-        for (int64_t b = 0; b < blocks(n); b++) {
-            const int64_t at = b * BLOCK;
-
-            if (nesterov)
-                update_block_nesterov(w + at, g + at, v + at, block_length(n, b), c);
-            else
-                update_block(w + at, g + at, v + at, block_length(n, b), c);
+        if (threads > 1) {
+#pragma omp parallel for num_threads(threads)
+            for (int64_t b = 0; b < blocks(n); b++)
+                update(o, s, b, c);
+        } else {
+            for (int64_t b = 0; b < blocks(n); b++)
+                update(o, s, b, c);
         }
     }
 }

@@ -10,7 +10,13 @@ static sftn_graph *next_pass(sftn_graph *g, sftn_graph *passed)
     return passed;
 }
 
-/* The graph as the backend is to see it; NULL: out of memory, or an error recorded in a pass. */
+/* A pass may go on: there is a graph, and no pass before has recorded an error in it. */
+static bool sound(const sftn_graph *g)
+{
+    return g != NULL && g->status == SFTN_OK;
+}
+
+/* The graph as the backend is to see it, with its own status; NULL: out of memory. */
 static sftn_graph *run_passes(const sftn_graph *source, const sftn_plan *plan)
 {
     const sftn_pass_context ctx = {
@@ -20,13 +26,13 @@ static sftn_graph *run_passes(const sftn_graph *source, const sftn_plan *plan)
     };
     sftn_graph *g = sftn_graph_prune(source);
 
-    if (g != NULL)
+    if (sound(g))
         g = next_pass(g, sftn_plan_lower(g, &ctx));
-    if (g != NULL)
+    if (sound(g))
         g = next_pass(g, sftn_plan_simplify(g, &ctx));
-    if (g != NULL && plan->backend->fuses && !plan->options.no_fusion)
+    if (sound(g) && plan->backend->fuses && !plan->options.no_fusion)
         g = next_pass(g, sftn_plan_fuse(g));
-    if (g != NULL)
+    if (sound(g))
         g = next_pass(g, sftn_graph_prune(g));
     return g;
 }

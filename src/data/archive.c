@@ -126,7 +126,7 @@ static bool make_room(uint8_t **data, size_t bytes, size_t *capacity)
     return true;
 }
 
-/* Run the inflater over the whole of m's contents; returns zlib's code, Z_STREAM_END if complete. */
+/* Run the inflater over all of m's contents; returns zlib's code, Z_STREAM_END if complete. */
 static int inflate_all(z_stream *z, const sftn_member *m, uint8_t **out, size_t *bytes)
 {
     size_t capacity = 0, used = 0;

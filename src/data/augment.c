@@ -69,18 +69,18 @@ sftn_view sftn_augment_view(const sftn_augment *a, uint64_t seed, int64_t epoch,
  * One row of one channel, `stride` elements from one pixel to the next.  Columns [from, to) are
  * src[0], src[1], ...; those outside are zero bytes.
  */
-#define DEFINE_ROW(name, type)                                                                     \
-    static void name(const type table[256], const uint8_t *src, int from, int to, int width,       \
-                     ptrdiff_t stride, type *dst)                                                  \
-    {                                                                                              \
-        const type zero = table[0];                                                                \
-                                                                                                   \
-        for (int x = 0; x < from; x++)                                                             \
-            dst[x * stride] = zero;                                                                \
-        for (int x = from; x < to; x++)                                                            \
-            dst[x * stride] = table[src[x - from]];                                                       \
-        for (int x = to; x < width; x++)                                                           \
-            dst[x * stride] = zero;                                                                \
+#define DEFINE_ROW(name, type)                                                                    \
+    static void name(const type table[256], const uint8_t *src, int from, int to, int width,      \
+                     ptrdiff_t stride, type *dst)                                                 \
+    {                                                                                             \
+        const type zero = table[0];                                                               \
+                                                                                                  \
+        for (int x = 0; x < from; x++)                                                            \
+            dst[x * stride] = zero;                                                               \
+        for (int x = from; x < to; x++)                                                           \
+            dst[x * stride] = table[src[x - from]];                                               \
+        for (int x = to; x < width; x++)                                                          \
+            dst[x * stride] = zero;                                                               \
     }
 DEFINE_ROW(row_f64, double)
 DEFINE_ROW(row_f32, float)

@@ -42,8 +42,8 @@ static void slow_view(const uint8_t *image, sftn_view v, double expected[PIXELS]
         const int c = i / (HEIGHT * WIDTH), y = i / WIDTH % HEIGHT, x = i % WIDTH;
         const int from = v.flip ? WIDTH - 1 - x : x;
 
-        expected[i] = (padded[c][PAD + y + v.dy][PAD + from + v.dx] / 255.0 - (double)info.mean[c]) /
-                      (double)info.std[c];
+        expected[i] = padded[c][PAD + y + v.dy][PAD + from + v.dx] / 255.0;
+        expected[i] = (expected[i] - (double)info.mean[c]) / (double)info.std[c];
     }
 }
 

@@ -1,4 +1,4 @@
-/* Downloads: from a server on this machine, whole, resumed, damaged, broken off, and from nowhere. */
+/* Downloads from a server of this machine: whole, resumed, damaged, broken off; from nowhere. */
 #include "test.h"
 
 #include "base/base.h"

@@ -5,6 +5,7 @@
 
 #include "base/base.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define SFTN_FAMILY(id) &sftn_family_##id,
@@ -84,6 +85,16 @@ static bool check_build(const sftn_model *m, const sftn_scope *s, sftn_value x, 
     return true;
 }
 
+/* Dumps show stem and head under these names, stages under those of their blocks. */
+static void show_part(const sftn_scope *s, const char *part)
+{
+    char text[224];
+
+    snprintf(text, sizeof text, "%s%s%s%s%s", s->label ? s->label : "",
+             s->label && s->label[0] ? "." : "", s->name, s->name[0] ? "." : "", part);
+    sftn_graph_set_scope(s->g, text);
+}
+
 sftn_taps sftn_model_build(const sftn_model *model, const sftn_scope *s, sftn_value x,
                            int classes, int from_stage)
 {
@@ -92,10 +103,13 @@ sftn_taps sftn_model_build(const sftn_model *model, const sftn_scope *s, sftn_va
 
     if (!check_build(model, s, x, classes, from_stage))
         return taps;
-    if (from_stage == 0)
+    if (from_stage == 0) {
+        show_part(s, "stem");
         x = family->stem(s, model, x, &taps);
+    }
     for (int stage = from_stage + 1; stage <= model->nstages; stage++)
         x = family->stage(s, model, stage, x, &taps);
+    show_part(s, "head");
     family->head(s, model, x, classes, &taps);
     return taps;
 }

@@ -55,13 +55,13 @@ static bool check_conv(const sftn_scope *s, const char *name, int64_t channels,
 {
     if (spec->filters < 1 || spec->size < 1 || spec->stride < 0 || groups < 1) {
         sftn_graph_fail(s->g,
-                        "%s.%s: filters %d, size %d, stride %d, groups %d; expected at least 1",
-                        s->name, name, spec->filters, spec->size, spec->stride, groups);
+                        "%s: filters %d, size %d, stride %d, groups %d; expected at least 1", name,
+                        spec->filters, spec->size, spec->stride, groups);
         return false;
     }
     if (channels % groups || spec->filters % groups) {
-        sftn_graph_fail(s->g, "%s.%s: %lld channels and %d filters do not divide into %d groups",
-                        s->name, name, (long long)channels, spec->filters, groups);
+        sftn_graph_fail(s->g, "%s: %lld channels and %d filters do not divide into %d groups",
+                        name, (long long)channels, spec->filters, groups);
         return false;
     }
     return true;
@@ -193,8 +193,7 @@ sftn_value sftn_nn_batch_norm(const sftn_scope *s, const char *name, sftn_value 
     if (!s->training || s->frozen)
         return sftn_batch_norm(g, x, gamma, beta, mean.leaf, var.leaf, batch_norm_eps, false);
     if (n < 2)
-        return sftn_graph_fail(g, "%s.%s: one value per channel, training needs at least 2",
-                               s->name, name);
+        return sftn_graph_fail(g, "%s: one value per channel, training needs at least 2", name);
     sftn_moments(g, x, &batch_mean, &batch_var);
     track(s, &mean, batch_mean);
     track(s, &var, sftn_scale(g, batch_var, (float)((double)n / (double)(n - 1))));
@@ -217,8 +216,8 @@ sftn_value sftn_nn_dense(const sftn_scope *s, const char *name, sftn_value x, sf
         char text[64];
 
         sftn_shape_format(&shape, text, sizeof text);
-        return sftn_graph_fail(g, "%s.%s: input %s and %d units; expected [N,F,1,1] and at least 1",
-                               s->name, name, text, spec.units);
+        return sftn_graph_fail(g, "%s: input %s and %d units; expected [N,F,1,1] and at least 1",
+                               name, text, spec.units);
     }
     weight = sftn_nn_param(s, join(full, name, "weight"),
                            &(const sftn_param){.kind = SFTN_PARAM_WEIGHT,

@@ -1,6 +1,7 @@
 /*
  * scope: names of parameters, and the leaves behind them.
  */
+#include "graph/op.h"
 #include "sftn/nn.h"
 
 #include <stdarg.h>
@@ -49,8 +50,12 @@ sftn_value sftn_nn_param(const sftn_scope *s, const char *name, const sftn_param
         return sftn_graph_fail(s->g, "parameter \"%s\": the name exceeds %zu characters", full,
                                sizeof full - 1);
     i = sftn_params_add(s->params, full, spec, &err);
-    if (i < 0)
-        return sftn_graph_fail(s->g, "%s", err.text);
+    if (i < 0) {
+        sftn_graph_fail(s->g, "%s", err.text);
+        if (err.status == SFTN_ERR_MEMORY)
+            s->g->status = s->g->error.status = err.status;
+        return SFTN_NONE;
+    }
     if (index)
         *index = i;
     return sftn_graph_param(s->g, s->params, i, s->frozen);

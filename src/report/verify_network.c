@@ -159,7 +159,7 @@ static double norm(const float *x, int64_t n)
 /* What a gradient is compared with. */
 typedef struct expected {
     double norm, probe;
-    double largest; /* norm of all gradients in the file */
+    double largest; /* norm among the gradients of the file */
 } expected;
 
 static sftn_status check_gradient(sftn_verify_case *v, const subject *s, const char *name,

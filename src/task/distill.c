@@ -24,22 +24,13 @@ typedef struct distill {
     sftn_params *teacher_params, *student_params, *method_params;
 } distill;
 
-static sftn_tap detach_tap(sftn_graph *g, sftn_tap tap)
-{
-    return (sftn_tap){.feature = sftn_detach(g, tap.feature), .preact = sftn_detach(g, tap.preact)};
-}
-
 static sftn_taps build_teacher(const distill *d, const sftn_job_graph *jg)
 {
-    const sftn_scope scope = {.g = jg->g, .params = d->teacher_params, .frozen = true};
-    sftn_taps t = sftn_model_build(&d->teacher, &scope, jg->image, d->opt.classes, 0);
+    const sftn_scope scope = {
+        .g = jg->g, .params = d->teacher_params, .frozen = true, .label = "teacher"};
+    const sftn_taps t = sftn_model_build(&d->teacher, &scope, jg->image, d->opt.classes, 0);
 
-    t.stem = detach_tap(jg->g, t.stem);
-    for (int i = 0; i < t.nstages; i++)
-        t.stage[i] = detach_tap(jg->g, t.stage[i]);
-    t.pooled = sftn_detach(jg->g, t.pooled);
-    t.logits = sftn_detach(jg->g, t.logits);
-    return t;
+    return sftn_taps_detach(jg->g, &t);
 }
 
 /* What a method needs and a network does not publish is an error here, not a silent zero. */
@@ -94,12 +85,11 @@ static void add_method(const distill *d, sftn_job_graph *jg, int use, const sftn
 static void distill_build(void *self, sftn_job_graph *jg)
 {
     const distill *d = self;
-    const sftn_scope scope = {.g = jg->g, .params = d->student_params, .training = true};
+    const sftn_scope scope = {
+        .g = jg->g, .params = d->student_params, .training = true, .label = "student"};
     sftn_taps teacher, student;
 
-    sftn_graph_set_scope(jg->g, "teacher");
     teacher = build_teacher(d, jg);
-    sftn_graph_set_scope(jg->g, "student");
     student = sftn_model_build(&d->student, &scope, jg->image, d->opt.classes, 0);
     sftn_graph_set_scope(jg->g, "loss");
     sftn_terms_add(&jg->terms, jg->g, (float)d->opt.task_weight,

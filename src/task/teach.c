@@ -18,7 +18,8 @@ typedef struct teach {
 static void teach_build(void *self, sftn_job_graph *graph)
 {
     teach *t = self;
-    const sftn_scope teacher = {.g = graph->g, .params = t->model, .training = true};
+    const sftn_scope teacher = {
+        .g = graph->g, .params = t->model, .training = true, .label = "teacher"};
     const sftn_scope branch = {.g = graph->g, .params = t->branches, .training = true};
     const sftn_teacher_args args = {
         .g = graph->g,

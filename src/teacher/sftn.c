@@ -126,8 +126,7 @@ static sftn_value transform(const sftn_scope *branch, const sftn_options *opt, s
         sftn_shape_format(&got, from, sizeof from);
         sftn_shape_format(&want, to, sizeof to);
         return sftn_graph_fail(branch->g,
-                               "%s: halving or doubling gives %s, the student expects %s", s.name,
-                               from, to);
+                               "halving or doubling ends at %s, the student expects %s", from, to);
     }
     return x;
 }

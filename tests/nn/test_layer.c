@@ -185,7 +185,7 @@ TEST(wrong_sizes_are_named)
 
     CHECK(sftn_is_none(sftn_nn_conv(&s, "conv", net_input(&n, "x", 1, 3, 8, 8),
                                     (sftn_conv){.filters = 4, .size = 3, .groups = 2})));
-    CHECK_FAILS(sftn_graph_status(n.g, &err), SFTN_ERR_ARGUMENT, &err, "layer3.conv: 3 channels");
+    CHECK_FAILS(sftn_graph_status(n.g, &err), SFTN_ERR_ARGUMENT, &err, "layer3: conv: 3 channels");
     net_free(&n);
 }
 

@@ -221,7 +221,7 @@ TEST(sizes_that_halving_cannot_reach_are_named)
     sftn_error err;
 
     CHECK_FAILS(sftn_graph_status(f.n.g, &err), SFTN_ERR_ARGUMENT, &err,
-                "branch1.transform: halving or doubling gives");
+                "halving or doubling ends at");
     net_free(&f.n);
 }
 

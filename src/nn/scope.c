@@ -51,10 +51,11 @@ sftn_value sftn_nn_param(const sftn_scope *s, const char *name, const sftn_param
                                sizeof full - 1);
     i = sftn_params_add(s->params, full, spec, &err);
     if (i < 0) {
-        sftn_graph_fail(s->g, "%s", err.text);
-        if (err.status == SFTN_ERR_MEMORY)
-            s->g->status = s->g->error.status = err.status;
-        return SFTN_NONE;
+        if (err.status == SFTN_ERR_MEMORY && s->g->status == SFTN_OK) {
+            s->g->status = err.status;
+            s->g->error = err;
+        }
+        return sftn_graph_fail(s->g, "%s", err.text);
     }
     if (index)
         *index = i;

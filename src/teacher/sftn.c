@@ -10,13 +10,14 @@
  *                             + lambda_CE / n sum_i CE(z_i, y)
  *
  * KL and CE are sums over classes and means over the batch.  Gradients of the branch terms reach
- * the teacher through its features and, for KL, through its logits as well; nothing is detached.
+ * the teacher through its features and, for KL, through its logits as well, unless the
+ * option `detach` cuts them off.
  *
  * The transform is a convolution chosen by the ratio of the maps' sizes: 1x1 where they are equal,
  * 3x3 with stride 2 to shrink, transposed 4x4 with stride 2 to enlarge, several of the latter two
  * for ratios of 4 and more; batch norm follows, and ReLU where the student's stages expect
- * activated input.  Networks with unequal numbers of stages are aligned from the deep end.  A branch is
- * numbered by the teacher stage it hangs on; its parameters are branchI.transform.* and
+ * activated input.  Networks with unequal numbers of stages are aligned from the deep end.  A
+ * branch is numbered by the teacher stage it hangs on; its parameters are branchI.transform.* and
  * branchI.student.*.
  *
  * The paper's text gives neither weights, temperature and its factor, the direction of KL, what

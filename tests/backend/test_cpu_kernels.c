@@ -169,6 +169,43 @@ TEST(bfloat16_is_rounded_to_nearest_even)
     }
 }
 
+/* y = op(x, z) on bfloat16 throughout. */
+static void apply16(const sftn_cpu_kernels *k, int op, const uint16_t *x, const uint16_t *z,
+                    uint16_t *y, int n)
+{
+    sftn_pw_program g = {.nin = 2, .nsteps = 1, .ndims = 1, .tile = 256, .bf16 = true, .dim = {n},
+                         .count = n};
+    void *in[2] = {(void *)(uintptr_t)x, (void *)(uintptr_t)z};
+
+    for (int i = 0; i < 2; i++)
+        g.operand[i] = (sftn_pw_operand){
+            .access = SFTN_PW_DENSE, .bf16 = true, .slot = -1, .stride = {1}};
+    for (int i = 0; i < SFTN_FUSED_MAX_REG; i++)
+        g.slot[i] = -1;
+    g.step[0] = (sftn_pw_step){.op = (uint8_t)op, .dst = 2, .a = 0, .b = op == SFTN_PW_mask};
+    g.step[0].bf16 = SFTN_PW_A16 | SFTN_PW_OUT16 | (op == SFTN_PW_mask ? SFTN_PW_B16 : 0);
+    k->pointwise(&g, in, y, 0, n, NULL, NULL);
+}
+
+TEST(masks_on_bits_equal_masks_on_numbers)
+{
+    static uint16_t x[65536], z[65536], y[65536];
+    const sftn_cpu_kernels *k;
+
+    for (int i = 0; i < 65536; i++) {
+        x[i] = 0x4049;
+        z[i] = (uint16_t)i;
+    }
+    for (int b = 0; (k = build_of(b)) != NULL; b++) {
+        apply16(k, SFTN_PW_mask, x, z, y, 65536);
+        for (int i = 0; i < 65536; i++)
+            CHECK_INT(y[i], sftn_bf16_to_float(z[i]) > 0.0f ? 0x4049 : 0);
+        apply16(k, SFTN_PW_relu, z, z, y, 65536);
+        for (int i = 0; i < 65536; i++)
+            CHECK_INT(y[i], sftn_bf16_to_float(z[i]) > 0.0f ? z[i] : 0);
+    }
+}
+
 /* ---- reductions ---- */
 
 /* x [rows,c] around a large mean, as bfloat16 or not. */

@@ -9,7 +9,7 @@
 
 #include "backend/cpu/dnnl_common.h"
 
-#include <dnnl.h>
+#include <oneapi/dnnl/dnnl.h>
 
 #if DNNL_VERSION_MAJOR >= 3
 #define SFTN_MD(m) (m)

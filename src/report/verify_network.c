@@ -4,13 +4,13 @@
  * statistics.
  *
  * A gradient g of parameter p is compared by its Euclidean norm and by its dot product with a
- * fixed array r filled from "probe." and p's name.  A norm's deviation is judged against a norm G, a
- * product's against G |r|.  A network is not smooth where ReLU's operand is zero: one of millions of
- * activations that rounds to the other side of it, here or in the reference, moves the gradients of
- * all layers before it, those of small batch-norm parameters by a percent.  So G is taken twice: as
- * the largest norm in the file, at the file's tolerance; and as the gradient's own norm, at a
- * tolerance that leaves room for that percent.  An own norm below 1e-4 of the largest counts as
- * that large: it is what rounding leaves of a gradient that cancels.
+ * fixed array r filled from "probe." and p's name.  A norm's deviation is judged against a norm G,
+ * a product's against G |r|.  A network is not smooth where ReLU's operand is zero: one of millions
+ * of activations that rounds to the other side of it, here or in the reference, moves the
+ * gradients of all layers before it, those of small batch-norm parameters by a percent.  So G is
+ * taken twice: as the largest norm in the file, at the file's tolerance; and as the gradient's own
+ * norm, at a tolerance that leaves room for that percent.  An own norm below 1e-4 of the largest
+ * counts as that large: it is what rounding leaves of a gradient that cancels.
  */
 #include "report/verify.h"
 

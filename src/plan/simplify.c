@@ -19,7 +19,7 @@ sftn_graph *sftn_plan_lower(const sftn_graph *g, const sftn_pass_context *ctx)
 
     if (!sftn_rewrite_begin(&r, g))
         return NULL;
-    for (int i = 0; i < g->nnodes; i++) {
+    for (int i = 0; i < g->nnodes && r.dst->status == SFTN_OK; i++) {
         const sftn_node *n = &g->node[i];
         sftn_value in[SFTN_MAX_IN], out[SFTN_MAX_OUT] = {{0}};
 
@@ -138,7 +138,7 @@ static void simplify_nodes(sftn_rewrite *r, const sftn_pass_context *ctx, node_t
 {
     const sftn_graph *g = r->src;
 
-    for (int i = 0; i < g->nnodes; i++) {
+    for (int i = 0; i < g->nnodes && r->dst->status == SFTN_OK; i++) {
         const sftn_node *n = &g->node[i];
         sftn_value in[SFTN_MAX_IN], folded;
         size_t at = 0;

@@ -69,9 +69,12 @@ sftn_status sftn_log_truncate(const char *dir, int64_t epochs, sftn_error *err)
 
     if (!path)
         return sftn_fail(err, SFTN_ERR_MEMORY, "%s: out of memory", dir);
-    if (epochs > 0 && sftn_read_file(path, &log, &bytes, NULL) == SFTN_OK)
+    /* A run without its log goes on with a new one. */
+    status = epochs > 0 ? sftn_read_file(path, &log, &bytes, err) : SFTN_ERR_FILE;
+    if (!status)
         kept = (text){log, kept_length(log, epochs)};
-    status = sftn_replace_file(path, write_text, &kept, err);
+    if (!status || status == SFTN_ERR_FILE)
+        status = sftn_replace_file(path, write_text, &kept, err);
     free(log);
     free(path);
     return status;

@@ -7,6 +7,7 @@
  */
 #include "train/run.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,17 +102,21 @@ static sftn_status open_evaluators(sftn_run_state *r, sftn_error *err)
 }
 
 /* What an earlier run left in the directory must not pass for this run's. */
-static void remove_old_files(const char *dir)
+static sftn_status remove_old_files(const char *dir, sftn_error *err)
 {
     static const char *const names[] = {"checkpoint", "best", "ema"};
+    sftn_status status = SFTN_OK;
 
-    for (size_t i = 0; i < SFTN_COUNT(names); i++) {
+    for (size_t i = 0; i < SFTN_COUNT(names) && !status; i++) {
         char *path = sftn_run_path(dir, names[i]);
 
-        if (path)
-            unlink(path);
+        if (!path)
+            status = sftn_fail(err, SFTN_ERR_MEMORY, "%s: out of memory", dir);
+        else if (unlink(path) != 0 && errno != ENOENT)
+            status = sftn_fail(err, SFTN_ERR_FILE, "%s: cannot remove: %s", path, strerror(errno));
         free(path);
     }
+    return status;
 }
 
 static sftn_status begin(sftn_run_state *r, sftn_error *err)
@@ -126,12 +131,11 @@ static sftn_status begin(sftn_run_state *r, sftn_error *err)
         status = sftn_make_dirs(r->opt->dir, err);
     if (!status)
         status = sftn_log_truncate(r->opt->dir, r->position.epoch, err);
-    if (status)
-        return status;
-    if (!r->opt->resume)
-        remove_old_files(r->opt->dir);
-    sftn_loader_seek(r->loader, r->position.epoch, r->position.batch);
-    return SFTN_OK;
+    if (!status && !r->opt->resume)
+        status = remove_old_files(r->opt->dir, err);
+    if (!status)
+        sftn_loader_seek(r->loader, r->position.epoch, r->position.batch);
+    return status;
 }
 
 static sftn_status open_run(sftn_run_state *r, sftn_error *err)

@@ -263,3 +263,29 @@ TEST(weights_that_teach_nothing_are_refused)
     options.use[0].weight = -1.0;
     CHECK_FAILS(sftn_distill_job(&options, &job, &err), SFTN_ERR_ARGUMENT, &err, "method kd is -1");
 }
+
+TEST(a_job_that_runs_out_of_memory_says_so)
+{
+    const sftn_model model = small_model("resnet8");
+    const sftn_teach_options options = teach("sftn", &model, &model);
+
+    for (long n = 1; n < 100000; n++) {
+        sftn_error err = {0};
+        sftn_job job;
+        sftn_status status;
+        long made;
+
+        test_fail_allocation(n);
+        status = sftn_teach_job(&options, &job, &err);
+        made = test_allocations();
+        test_fail_allocation(0);
+        sftn_job_free(&job);
+        if (made < n) {
+            CHECK_OK(status, &err);
+            return;
+        }
+        CHECK_INT(status, SFTN_ERR_MEMORY);
+        CHECK(err.text[0] != '\0');
+    }
+    test_fail(__FILE__, __LINE__, "the job was never made");
+}

@@ -251,3 +251,64 @@ TEST(options_out_of_range_are_refused)
     sftn_job_free(&job);
     sftn_dataset_close(data);
 }
+
+/* Every n-th allocation for n growing by a quarter: all stages of a run are met. */
+TEST(a_run_that_runs_out_of_memory_says_so)
+{
+    sftn_train_options o = small_options("memory");
+    sftn_dataset *data;
+    bool done = false;
+
+    if (test_quick())
+        SKIP("SFTN_QUICK");
+    data = small_data(4, 2);
+    o.batch = 2;
+    o.ema = 0.5;
+    o.schedule.epochs = 1;
+    for (long n = 1; !done && n < 10000000; n += n / 4 + 1) {
+        sftn_job job = small_teacher("plain", "resnet8", NULL);
+        sftn_error err = {0};
+        sftn_train_result r;
+        sftn_status status;
+
+        test_fail_allocation(n);
+        status = sftn_train(&job, data, &o, NULL, &r, &err);
+        done = test_allocations() < n;
+        test_fail_allocation(0);
+        sftn_job_free(&job);
+        if (done)
+            CHECK_OK(status, &err);
+        else
+            test_check_status(status, SFTN_ERR_MEMORY, &err, "sftn_train", __FILE__, __LINE__);
+    }
+    sftn_dataset_close(data);
+}
+
+TEST(a_stepper_learns_the_batch_it_is_given)
+{
+    sftn_job job = small_teacher("sftn", "resnet8", NULL);
+    const sftn_train_options o = small_options("steps");
+    float image[4 * 3 * 32 * 32], logits[4 * 10];
+    const float labels[4] = {1, 3, 5, 7};
+    double first, last;
+    sftn_error err = {0};
+    sftn_stepper *s;
+    sftn_plan *plan;
+
+    CHECK_OK(sftn_stepper_new(&job, &o, SFTN_SHAPE(4, 3, 32, 32), &s, &err), &err);
+    CHECK(sftn_stepper_graph(s) != NULL);
+    plan = sftn_stepper_plan(s);
+    for (int i = 0; i < 4 * 3 * 32 * 32; i++)
+        image[i] = (float)((i * 37 + i / 3072 * 11) % 100) / 50.0f - 1.0f;
+    CHECK_OK(sftn_plan_write_float(plan, "image", image, &err), &err);
+    CHECK_OK(sftn_plan_write_float(plan, "labels", labels, &err), &err);
+    sftn_stepper_run(s, 0.05);
+    CHECK_OK(sftn_plan_read(plan, "loss", &first, &err), &err);
+    for (int i = 0; i < 10; i++)
+        sftn_stepper_run(s, 0.05);
+    CHECK_OK(sftn_plan_read(plan, "loss", &last, &err), &err);
+    CHECK_OK(sftn_plan_read_float(plan, "logits", logits, &err), &err);
+    CHECK(last < first);
+    sftn_stepper_free(s);
+    sftn_job_free(&job);
+}

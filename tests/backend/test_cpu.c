@@ -26,7 +26,7 @@ static double tolerance(sftn_precision precision)
 
 /* What a plan reads from a test: values in [N,C,H,W] order by input name. */
 typedef struct feed {
-    char name[8];
+    char name[16];
     sftn_type type;
     double *value;
 } feed;
@@ -51,7 +51,7 @@ static void fill_problem(problem *p, const op_case *c, sftn_value y)
 {
     const sftn_type r = {sftn_value_shape(p->g, y), true};
     sftn_rng rng = sftn_rng_new(5, SFTN_RNG_TEST, 77);
-    char name[8];
+    char name[16];
     double *v;
 
     for (int i = 0; i < c->nin; i++) {

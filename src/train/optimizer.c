@@ -6,8 +6,8 @@
  *     w := w - lr * v                          (Nesterov: w - lr * (g + momentum * v))
  *
  * The clip factor is min(1, clip / (norm + 1e-6)) with the norm over all stores' gradients, as
- * torch.nn.utils.clip_grad_norm_.  One pass over each store's contiguous arrays; padding is zero and
- * stays zero.
+ * torch.nn.utils.clip_grad_norm_.  One pass over each store's contiguous arrays; padding is zero
+ * and stays zero.
  */
 #include "train/optimizer.h"
 

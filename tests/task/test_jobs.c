@@ -247,7 +247,8 @@ TEST(branches_that_do_not_fit_are_refused)
     options.student = &small;
     snprintf(path, sizeof path, "%s/model.safetensors", dir);
     options.branch_file = path;
-    CHECK_FAILS(sftn_distill_job(&options, &job, &err), SFTN_ERR_FORMAT, &err, "no array of branch");
+    CHECK_FAILS(sftn_distill_job(&options, &job, &err), SFTN_ERR_FORMAT, &err,
+                "no array of branch");
 }
 
 TEST(weights_that_teach_nothing_are_refused)

@@ -151,7 +151,7 @@ TEST(flipped_bits_in_the_header_do_not_crash)
     save_small(test_temp_path("intact.safetensors"));
     CHECK_OK(sftn_read_file(test_temp_path("intact.safetensors"), &read, &size, &err), &err);
     file = read;
-    for (size_t bit = 0; bit < 8 * (size - 57); bit++) {
+    for (size_t bit = 0; bit < 8 * (size - 57); bit += test_quick() ? 13 : 1) {
         sftn_tensors *t;
 
         file[bit / 8] = (char)(file[bit / 8] ^ (1 << bit % 8));

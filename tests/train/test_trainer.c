@@ -73,7 +73,8 @@ TEST(a_teacher_with_detached_branches_equals_a_plain_one)
     small_train(&plain, data, &o);
     o.dir = test_temp_path("detached");
     small_train(&detached, data, &o);
-    CHECK_INT(sftn_params_weight_size(plain.params[0]), sftn_params_weight_size(detached.params[0]));
+    CHECK_INT(sftn_params_weight_size(plain.params[0]),
+              sftn_params_weight_size(detached.params[0]));
     CHECK_BYTES(sftn_params_weights(detached.params[0]), sftn_params_weights(plain.params[0]),
                 (size_t)sftn_params_weight_size(plain.params[0]) * sizeof(float));
     CHECK_BYTES(sftn_params_states(detached.params[0]), sftn_params_states(plain.params[0]),

@@ -40,7 +40,7 @@ static const char *member(struct json_object *job, const char *key)
     return json_object_get_string(value);
 }
 
-/* The student's stage that branch `branch` enters after; checks that the file is for our student. */
+/* The student's stage that branch `branch` enters after; the file must be for our student. */
 static sftn_status find_entry(const char *path, struct json_object *job, int branch,
                               const sftn_network_spec *spec, int *entry, sftn_error *err)
 {

@@ -8,8 +8,8 @@
 
 /*
  * Overwrite in params, made for spec, the stages and the head that branch `branch` (numbered by the
- * teacher's stage, from 1) of a branches file, or of a run directory, holds; the rest stays.  Errors
- * name what the file holds instead.  Nothing is changed on failure.
+ * teacher's stage, from 1) of a branches file, or of a run directory, holds; the rest stays.
+ * Errors name what the file holds instead.  Nothing is changed on failure.
  */
 sftn_status sftn_branch_fill(const char *path, int branch, const sftn_network_spec *spec,
                              sftn_params *params, sftn_error *err);

@@ -76,7 +76,7 @@ bool sftn_options_differ(const char *there, const char *here, char *text, size_t
 /* ---- checkpoint.c ---- */
 /* DIR/checkpoint.safetensors; NUMERIC, and nothing written, where a weight is not finite. */
 sftn_status sftn_checkpoint_save(const sftn_run_state *r, sftn_error *err);
-/* Fill the job's stores, momentum, averages, position and memory; ARGUMENT where it is another run's. */
+/* Fill stores, momentum, averages, position and memory; ARGUMENT where it is another run's. */
 sftn_status sftn_checkpoint_load(sftn_run_state *r, sftn_error *err);
 /* model.safetensors, the other stores, ema.safetensors. */
 sftn_status sftn_networks_save(sftn_run_state *r, sftn_error *err);

@@ -2,7 +2,7 @@
  * schedule: the learning rate at a position counted in epochs (epoch + batch / batches, from 0).
  *
  *     step      lr gamma^k, k the number of milestones at or before the position
- *     cosine    final + (lr - final) (1 + cos(pi x)) / 2, x from 0 after the warm-up to 1 at the end
+ *     cosine    final + (lr - final) (1 + cos(pi x)) / 2, x from 0 (warm-up over) to 1 at the end
  *     warm-up   the factor rises linearly from 1/100 at position 0 to 1 at `warmup`
  *
  * A milestone of 150 is in effect from the first step of the 151st epoch on, as in RepDistiller.
@@ -14,8 +14,8 @@
 static const double pi = 3.14159265358979323846;
 
 /*
- * A milestone that falls on a step is written in decimal and the step's position is a quotient: they
- * may differ by rounding, never by more than this.
+ * A milestone that falls on a step is written in decimal and the step's position is a quotient:
+ * they may differ by rounding, never by more than this.
  */
 static const double same_position = 1e-9;
 

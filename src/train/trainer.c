@@ -237,7 +237,7 @@ static sftn_status measure(sftn_run_state *r, sftn_progress *p, sftn_error *err)
     return status;
 }
 
-/* Files of a finished epoch; the checkpoint comes last, so that it never promises what is missing. */
+/* Files of a finished epoch; the checkpoint comes last: it never promises what is missing. */
 static sftn_status save_epoch(sftn_run_state *r, const sftn_progress *p, sftn_error *err)
 {
     const bool best = r->validation.plan && p->validation_top1 > r->memory.best_validation;

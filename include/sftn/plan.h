@@ -89,7 +89,7 @@ SFTN_API sftn_plan_stats sftn_plan_get_stats(const sftn_plan *plan);
 SFTN_API void sftn_graph_dump(const sftn_graph *g, FILE *out);
 SFTN_API void sftn_plan_dump(const sftn_plan *plan, FILE *out);
 
-/* Threads used by kernels from now on; 0: all cores. */
+/* Threads used by plans compiled from now on; 0: all cores. */
 SFTN_API void sftn_set_threads(int n);
 SFTN_API int sftn_get_threads(void);
 

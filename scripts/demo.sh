@@ -11,24 +11,24 @@ cd "$(dirname "$0")/.."
 sftn=${1:-build/sftn}
 out=$(dirname "$sftn")/demo
 teacher=resnet20 student=resnet8
-common=(--data shapes --precision bfloat16 --batch 64 --seed 1)
+# So short a training does better with many small steps and a rate that falls all the time.
+common=(--data shapes --precision bfloat16 --epochs 4 --batch 32 --schedule cosine --seed 1)
 
 step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
 rm -rf "$out"
 mkdir -p "$out"
 step "1/5  teacher $teacher, trained in the ordinary way"
-"$sftn" train --model $teacher --epochs 8 "${common[@]}" --out "$out/plain-teacher"
+"$sftn" train --model $teacher "${common[@]}" --out "$out/plain-teacher"
 step "2/5  teacher $teacher, trained together with branches of its student $student"
-"$sftn" teach --scheme sftn --teacher $teacher --student $student --epochs 8 "${common[@]}" \
-    --out "$out/friendly-teacher"
+"$sftn" teach --teacher $teacher --student $student "${common[@]}" --out "$out/friendly-teacher"
 step "3/5  student $student alone"
-"$sftn" train --model $student --epochs 8 "${common[@]}" --out "$out/student-alone"
+"$sftn" train --model $student "${common[@]}" --out "$out/student-alone"
 step "4/5  student $student of the ordinary teacher"
-"$sftn" distill --teacher "$out/plain-teacher" --student $student --epochs 8 "${common[@]}" \
+"$sftn" distill --teacher "$out/plain-teacher" --student $student "${common[@]}" \
     --out "$out/student-of-plain"
 step "5/5  student $student of the friendly teacher"
-"$sftn" distill --teacher "$out/friendly-teacher" --student $student --epochs 8 "${common[@]}" \
+"$sftn" distill --teacher "$out/friendly-teacher" --student $student "${common[@]}" \
     --out "$out/student-of-friendly"
 
 step "result"

@@ -154,7 +154,7 @@ static void print_resume_line(const cli_args *a)
 {
     bool given = false;
 
-    fprintf(stderr, "sftn: saved; go on with: sftn");
+    fprintf(stderr, "sftn: go on with: sftn");
     for (int i = 0; i < a->argc; i++) {
         const char *quote = strpbrk(a->argv[i], " \t\"'$&;()*?<>|\\") ? "'" : "";
 
@@ -249,6 +249,7 @@ int cli_run_job(const cli_run *run, sftn_job *job, const char *teacher)
     if (status == SFTN_OK)
         status = finish(run, job, &result, teacher, &err);
     if (status == SFTN_ERR_INTERRUPTED) {
+        cli_fail(&err);
         print_resume_line(run->args);
         return 128 + cli_stop_signal();
     }

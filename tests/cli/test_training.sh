@@ -24,7 +24,9 @@ interrupt() {
     wait_for_lines "$dir/log.jsonl" 1 "$pid" && kill "-$signal" "$pid"
     wait "$pid" || code=$?
     [[ $code -eq $want ]] || fail "$signal: exit code $code, expected $want: $(<"$dir.err")"
-    grep -q "^sftn: saved; go on with: sftn $1 .*--out $dir --resume$" "$dir.err" ||
+    grep -q "^sftn: stopped after [123] of [34] epochs .*; saved in $dir/checkpoint" "$dir.err" ||
+        fail "$signal: no message that the run was saved: $(<"$dir.err")"
+    grep -q "^sftn: go on with: sftn $1 .*--out $dir --resume$" "$dir.err" ||
         fail "$signal: no message how to resume: $(<"$dir.err")"
     expect 0 "last epoch: test top-1 *" "*" "$@" --out "$dir" --resume
 }

@@ -22,8 +22,8 @@ sftn_status sftn_network_params(const sftn_network_spec *spec, sftn_params **par
 
 /*
  * Fill params, made for that spec, from a network's file: plain keys, or a run's checkpoint, or a
- * run directory (its model.safetensors).  FORMAT where the file says that it holds another network or
- * another number of classes, naming both.
+ * run directory (its model.safetensors).  FORMAT where the file says that it holds another network
+ * or another number of classes, naming both.
  */
 sftn_status sftn_network_fill(const char *path, const sftn_network_spec *spec, sftn_params *params,
                               sftn_error *err);

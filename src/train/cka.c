@@ -2,8 +2,8 @@
  * cka: ||Y'X||^2 / (||X'X|| ||Y'Y||) (Frobenius norms) of matrices with centred columns.
  *
  * Only sums over rows are kept, so any number of images fits.  The columns are centred at the end,
- * by S_ab - s_a s_b / n;
- * to keep that subtraction harmless the first row, a first guess of the mean, is taken off every row, which changes nothing else.
+ * by S_ab - s_a s_b / n.  To keep that subtraction harmless the first row, a first guess of the
+ * mean, is taken off every row, which changes nothing else.
  */
 #include "train/cka.h"
 

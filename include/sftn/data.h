@@ -31,8 +31,8 @@ typedef struct sftn_dataset sftn_dataset;
 
 /*
  * Open a data set, reading the checked cache where there is one, else decoding (and writing the
- * cache).  FILE: not found, with the command that downloads it.  FORMAT: truncated, or a label out of range;
- * names file, record and value.
+ * cache).  FILE: not found, with the command that downloads it.  FORMAT: truncated, or a label out
+ * of range; names file, record and value.
  */
 SFTN_API sftn_status sftn_dataset_open(const sftn_data_options *options, sftn_dataset **d,
                                        sftn_error *err);
@@ -54,7 +54,7 @@ SFTN_API const uint8_t *sftn_dataset_record(const sftn_dataset *d, sftn_split sp
 /* The i-th data set known to this build ("shapes" first); false past the end. */
 typedef struct sftn_data_entry {
     const char *name, *summary;
-    const char *url;    /* of the official archive or, ending in '/', of its files; NULL: built in */
+    const char *url;    /* of the official archive or, ending in '/', its files; NULL: built in */
     const char *sha256; /* or "md5:..." as its publisher gives; NULL: built in, or several files */
     int classes, channels, height, width;
 } sftn_data_entry;

@@ -33,7 +33,7 @@ typedef struct sftn_model {
     int nstages;
     int channels[SFTN_MAX_STAGES + 1]; /* of the stem and of each stage's feature */
     int divisor[SFTN_MAX_STAGES + 1];  /* image size over feature size, likewise */
-    bool preactivated;                 /* a stage begins with its own BN-ReLU and takes signed input */
+    bool preactivated;                 /* a stage begins with its own BN and ReLU: signed input */
     const struct sftn_family *family;
     int depth, width; /* family-defined: layers; widening factor */
 } sftn_model;
@@ -43,7 +43,7 @@ typedef struct sftn_model {
  * ARGUMENT with the nearest known name where there is none.
  */
 SFTN_API sftn_status sftn_model_find(const char *name, sftn_model *model, sftn_error *err);
-/* The i-th listed model (families with a rule, like wrn_d_k, list their common members); false past the end. */
+/* The i-th listed model (of families with a rule, wrn_d_k, the common ones); false past the end. */
 SFTN_API bool sftn_model_list(int i, sftn_model *model);
 
 /*

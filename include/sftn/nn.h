@@ -53,7 +53,8 @@ typedef struct sftn_conv {
 } sftn_conv;
 
 /* x [N,C,H,W] -> [N,filters,H',W']; parameters name.weight (and name.bias). */
-SFTN_API sftn_value sftn_nn_conv(const sftn_scope *s, const char *name, sftn_value x, sftn_conv spec);
+SFTN_API sftn_value sftn_nn_conv(const sftn_scope *s, const char *name, sftn_value x,
+                                 sftn_conv spec);
 /*
  * Transposed convolution, PyTorch's ConvTranspose2d; weight [C, filters / groups, size, size].
  * spec.pad as above: -1 none, 0 (size - 1) / 2.

@@ -66,7 +66,7 @@ typedef struct sftn_tensor {
 } sftn_tensor;
 SFTN_API const sftn_tensor *sftn_plan_input(const sftn_plan *plan, const char *name);
 
-/* Copy an input in (plain [N,C,H,W] order, converted), or an output out.  ARGUMENT: no such name. */
+/* Copy an input in (plain [N,C,H,W] order, converted) or an output out.  ARGUMENT: no such name. */
 SFTN_API sftn_status sftn_plan_write(sftn_plan *plan, const char *name, const double *src,
                                      sftn_error *err);
 SFTN_API sftn_status sftn_plan_write_float(sftn_plan *plan, const char *name, const float *src,
@@ -85,7 +85,7 @@ typedef struct sftn_plan_stats {
 } sftn_plan_stats;
 SFTN_API sftn_plan_stats sftn_plan_get_stats(const sftn_plan *plan);
 
-/* Print the graph's nodes, or the plan's steps: kernel, shapes, layouts, bytes, and times where profiled. */
+/* Print the graph's nodes, or the plan's steps: kernel, shapes, layouts, bytes, times. */
 SFTN_API void sftn_graph_dump(const sftn_graph *g, FILE *out);
 SFTN_API void sftn_plan_dump(const sftn_plan *plan, FILE *out);
 

@@ -24,7 +24,7 @@ typedef struct sftn_array {
     int rank;
     int64_t dim[SFTN_MAX_RANK];
     int64_t count;
-    const void *data; /* in the file's memory, or the caller's when writing; 8-byte aligned on read */
+    const void *data; /* the file's memory, or the caller's when writing; 8-byte aligned on read */
 } sftn_array;
 
 typedef struct sftn_tensors sftn_tensors;
@@ -35,7 +35,8 @@ SFTN_API sftn_status sftn_tensors_open(const char *path, sftn_tensors **t, sftn_
 SFTN_API void sftn_tensors_close(sftn_tensors *t);
 SFTN_API int sftn_tensors_count(const sftn_tensors *t);
 SFTN_API const sftn_array *sftn_tensors_get(const sftn_tensors *t, int i);
-SFTN_API const sftn_array *sftn_tensors_find(const sftn_tensors *t, const char *name); /* NULL: none */
+/* NULL: none of that name. */
+SFTN_API const sftn_array *sftn_tensors_find(const sftn_tensors *t, const char *name);
 /* Metadata value of key, NULL where absent. */
 SFTN_API const char *sftn_tensors_meta(const sftn_tensors *t, const char *key);
 /* FORMAT unless name is there with that element and number of elements. */
@@ -56,13 +57,13 @@ SFTN_API sftn_status sftn_tensors_set_meta(sftn_tensors *t, const char *key, con
 SFTN_API sftn_status sftn_tensors_save(const sftn_tensors *t, const char *path, sftn_error *err);
 
 /* ---- params in files: PyTorch's state dict ---- */
-/* Add every entry of p whose name begins with prefix (NULL: all), prefix kept; counters as int64. */
+/* Add every entry of p whose name begins with prefix (NULL: all), in full; counters as int64. */
 SFTN_API sftn_status sftn_tensors_add_params(sftn_tensors *t, sftn_params *p, const char *prefix,
                                              sftn_error *err);
 /*
- * Read every entry of p from t, by file_prefix + name.  FORMAT names the first entry that is absent or
- * has another shape, both shapes, and what network the file says it holds.  Nothing is changed on
- * failure.
+ * Read every entry of p from t, by file_prefix + name.  FORMAT names the first entry that is absent
+ * or has another shape, both shapes, and what network the file says it holds.  Nothing is changed
+ * on failure.
  */
 SFTN_API sftn_status sftn_tensors_read_params(const sftn_tensors *t, const char *file_prefix,
                                               sftn_params *p, sftn_error *err);

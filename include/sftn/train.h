@@ -71,7 +71,7 @@ typedef struct sftn_method_use {
 typedef struct sftn_distill_options {
     const sftn_model *student;
     const sftn_model *teacher;
-    const char *teacher_file; /* checkpoint with the teacher's plain keys; NULL: a teacher at random,
+    const char *teacher_file; /* checkpoint with its plain keys; NULL: a teacher at random,
                                  for timing and looking at plans */
     sftn_method_use use[8];
     int nuse;
@@ -130,8 +130,9 @@ typedef struct sftn_progress {
     double loss;                 /* weighted total, likewise */
     double train_top1;           /* percent, of the (augmented) training batches */
     bool epoch_done;
-    double validation_top1, test_top1, test_top5, test_loss; /* percent; negative: not measured */
-    double ema_top1;                                         /* test, averaged weights; negative: none */
+    /* Percent; negative: not measured. */
+    double validation_top1, test_top1, test_top5, test_loss;
+    double ema_top1; /* test, averaged weights; negative: none */
 } sftn_progress;
 
 typedef struct sftn_train_hooks {
@@ -150,11 +151,12 @@ typedef struct sftn_train_result {
 } sftn_train_result;
 
 /*
- * Train job on data.  Writes to options->dir, atomically: checkpoint.safetensors (weights, momentum, averages,
- * position, seed, options), model.safetensors (the network under its plain keys, after each epoch),
- * best.safetensors (best on validation), log.jsonl (one line an epoch with every term).
- * INTERRUPTED after a stop: everything is saved.  NUMERIC: a non-finite loss, or a term that is zero, constant or without gradient,
- * by name; the last good checkpoint is kept.
+ * Train job on data.  Writes to options->dir, atomically: checkpoint.safetensors (weights,
+ * momentum, averages, position, seed, options), model.safetensors (the network under its plain
+ * keys, after each epoch), best.safetensors (best on validation), log.jsonl (one line an epoch with
+ * every term).
+ * INTERRUPTED after a stop: everything is saved.  NUMERIC: a non-finite loss, or a term that is
+ * zero, constant or without gradient, by name; the last good checkpoint is kept.
  */
 SFTN_API sftn_status sftn_train(sftn_job *job, const sftn_dataset *data,
                                 const sftn_train_options *options, const sftn_train_hooks *hooks,

@@ -15,7 +15,7 @@ typedef struct sftn_desc {
     sftn_shape shape;
     sftn_dtype dtype;
     sftn_layout layout;
-    const void *packed; /* SFTN_PACKED: the backend's descriptor, interned: equal pointers, equal layouts */
+    const void *packed; /* SFTN_PACKED: the backend's descriptor, one pointer for equal layouts */
     size_t bytes;
 } sftn_desc;
 

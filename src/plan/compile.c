@@ -61,7 +61,7 @@ static sftn_status add_reorder(compiler *c, int src, int dst, bool frozen, const
                                   &plan->buffer[dst].desc, &s->kernel, err);
 }
 
-/* The buffer holding v in the form of desc, made by a reorder where there is none yet; -1: failed. */
+/* The buffer holding v in the form of desc, made by a reorder where there is none; -1: failed. */
 static int form_of(compiler *c, sftn_value v, const sftn_desc *desc, const char *scope,
                    sftn_error *err)
 {
@@ -206,7 +206,8 @@ static sftn_status compile_node(compiler *c, const sftn_node *n, sftn_error *err
     if (n->op->print != NULL)
         n->op->print(n->attr, s->detail, sizeof s->detail);
     for (int i = 0; i < n->nout; i++) {
-        s->out[i] = add_buffer(plan, &request.out[i], frozen ? SFTN_PLACE_FROZEN : SFTN_PLACE_ARENA);
+        s->out[i] =
+            add_buffer(plan, &request.out[i], frozen ? SFTN_PLACE_FROZEN : SFTN_PLACE_ARENA);
         if (s->out[i] < 0)
             return out_of_memory(err);
         c->primary[n->out[i].id] = s->out[i];
@@ -238,7 +239,8 @@ static sftn_status deliver_grad(compiler *c, const sftn_sink *sink, sftn_error *
     float *data = sftn_params_grad(sink->params, sink->index);
     int dst;
 
-    if (plan->buffer[b].place == SFTN_PLACE_ARENA && sftn_desc_same(&plan->buffer[b].desc, &wanted)) {
+    if (plan->buffer[b].place == SFTN_PLACE_ARENA &&
+        sftn_desc_same(&plan->buffer[b].desc, &wanted)) {
         plan->buffer[b].place = SFTN_PLACE_EXTERNAL;
         plan->buffer[b].data = data;
         return SFTN_OK;

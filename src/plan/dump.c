@@ -63,7 +63,8 @@ void sftn_plan_dump(const sftn_plan *plan, FILE *out)
             : plan->options.precision == SFTN_BFLOAT16 ? "bfloat16"
                                                        : "float32",
             plan->steps.n, plan->frozen.n);
-    fprintf(out, "memory: arena %.2f MiB (%.2f MiB without reuse), frozen %.2f MiB, inputs %.2f MiB\n",
+    fprintf(out,
+            "memory: arena %.2f MiB (%.2f MiB without reuse), frozen %.2f MiB, inputs %.2f MiB\n",
             (double)plan->arena_bytes / 1048576.0, (double)plan->value_bytes / 1048576.0,
             (double)plan->frozen_bytes / 1048576.0, (double)plan->input_bytes / 1048576.0);
     if (plan->options.profile && plan->runs > 0)

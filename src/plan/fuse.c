@@ -109,7 +109,7 @@ static void finish_expression(expression *e)
     }
 }
 
-/* Register for operand v of a node being made into e: its pending formula's, or a stored value's. */
+/* Register for operand v of a node made into e: its pending formula's, or a stored value's. */
 static int operand(fuser *f, expression *e, sftn_value v)
 {
     expression *pending = f->pending[v.id];
@@ -166,7 +166,12 @@ static void fuse_node(fuser *f, const sftn_node *n)
         b = two ? operand_register(e, f->r.map[n->in[1].id]) : a;
     }
     e->program.code[e->program.ncode++] = (sftn_instruction){
-        .op = (uint8_t)n->op->pointwise, .a = (uint8_t)a, .b = (uint8_t)b, .p = attr->p, .q = attr->q};
+        .op = (uint8_t)n->op->pointwise,
+        .a = (uint8_t)a,
+        .b = (uint8_t)b,
+        .p = attr->p,
+        .q = attr->q,
+    };
     finish_expression(e);
     if (carried(f, n))
         f->pending[n->out[0].id] = e;

@@ -1,4 +1,4 @@
-/* plan: what compilation promises: equal results, no overlap in memory, frozen parts once, no allocation. */
+/* plan: equal results, no overlap in memory, frozen parts computed once, no allocation in a run. */
 #include "plan/plan.h"
 #include "sftn/nn.h"
 #include "test.h"
@@ -8,7 +8,7 @@
 
 enum { N = 3, C = 5, SIZE = 6, FILTERS = 4 };
 
-/* A little network with all that matters here: frozen convolution, batch norm, residual sum, view. */
+/* A little network with all that matters: frozen convolution, batch norm, residual sum, view. */
 typedef struct fixture {
     sftn_graph *g;
     sftn_params *params, *frozen;

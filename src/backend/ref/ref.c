@@ -1,5 +1,5 @@
 /*
- * ref.c: the reference backend: every op's own kernel in double precision, plain layout, one thread.
+ * ref.c: the reference backend: every op's own kernel in double precision, plain layout, serial.
  *
  * It is the oracle for gradients and for the other backends, so it shares no code with them.
  */

@@ -50,7 +50,7 @@ sftn: good/checkpoint.safetensors is the checkpoint of another run: 'lr' is 0.05
 
 # ---- a loss that is not finite ----
 expect 1 "" "wild: *
-sftn: epoch 1*not finite*, the last checkpoint is kept*" \
+sftn: epoch 1*: *; training stops, the last checkpoint is kept*" \
     train --model resnet8 --data shapes --limit 512 --epochs 3 --lr 100 --weight-decay 1 --out wild
 
 # ---- a full disk: a file system of 300 KiB where one can be mounted, else a limit on files ----

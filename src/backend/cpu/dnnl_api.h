@@ -176,13 +176,24 @@ static inline dnnl_status_t sftn_memory_new(dnnl_memory_t *memory, sftn_const_md
 
 /* ---- dnnl_common.c ---- */
 
+/* More threads than this share a weight gradient in oneDNN's own way. */
+enum { SFTN_MAX_LANES = 4 };
+
 struct sftn_dnnl {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     dnnl_primitive_attr_t attr; /* scratch memory comes from the plan */
     int threads;                /* primitives are blocked for so many */
     struct sftn_packed *packed; /* list; each lives as long as the plan */
+    struct sftn_dnnl *lane;     /* [threads], each with a stream of its own and one thread; NULL where
+                                   there is one thread or more than SFTN_MAX_LANES */
 };
+
+/*
+ * Primitives are blocked for a number of threads when their descriptor is made, and must run with
+ * it: say so before either.
+ */
+void sftn_dnnl_use_threads(const sftn_dnnl *d);
 
 /* Which of run's pointers an argument is bound to. */
 typedef enum sftn_dnnl_role { SFTN_DNNL_IN, SFTN_DNNL_OUT } sftn_dnnl_role;
@@ -197,6 +208,15 @@ typedef struct sftn_dnnl_arg {
 sftn_status sftn_dnnl_kernel(sftn_dnnl *d, const_dnnl_primitive_desc_t pd, const char *prefix,
                              const sftn_dnnl_arg *arg, int nargs, sftn_kernel *kernel,
                              sftn_error *err);
+
+/*
+ * A weight gradient whose batch is cut into `parts` equal parts, run by one thread each and added.
+ * pd and arg describe one part; x, y, w the whole; w is float32.
+ */
+sftn_status sftn_dnnl_split_weight(sftn_dnnl *d, const_dnnl_primitive_desc_t pd, int parts,
+                                   const sftn_dnnl_arg *arg, int nargs, const sftn_desc *x,
+                                   const sftn_desc *y, const sftn_desc *w, sftn_kernel *kernel,
+                                   sftn_error *err);
 
 /* Descriptor of a value of this shape that lies as md says; packed layouts are interned in d. */
 sftn_status sftn_dnnl_desc(sftn_dnnl *d, const sftn_shape *shape, sftn_const_md md,

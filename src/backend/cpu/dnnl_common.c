@@ -34,6 +34,23 @@ static sftn_status failed(sftn_error *err, const char *what, dnnl_status_t statu
 
 /* ---- plan state ---- */
 
+/* One state for each thread, sharing all of d's but the stream. */
+static dnnl_status_t open_lanes(sftn_dnnl *d)
+{
+    dnnl_status_t status = dnnl_success;
+
+    if (d->threads == 1 || d->threads > SFTN_MAX_LANES)
+        return dnnl_success;
+    d->lane = sftn_calloc((size_t)d->threads, sizeof *d->lane);
+    if (d->lane == NULL)
+        return dnnl_out_of_memory;
+    for (int i = 0; i < d->threads && status == dnnl_success; i++) {
+        d->lane[i] = (sftn_dnnl){.engine = d->engine, .attr = d->attr, .threads = 1};
+        status = dnnl_stream_create(&d->lane[i].stream, d->engine, dnnl_stream_default_flags);
+    }
+    return status;
+}
+
 sftn_status sftn_dnnl_open(int threads, sftn_dnnl **d, sftn_error *err)
 {
     sftn_dnnl *made = sftn_calloc(1, sizeof *made);
@@ -50,6 +67,8 @@ sftn_status sftn_dnnl_open(int threads, sftn_dnnl **d, sftn_error *err)
         status = dnnl_primitive_attr_create(&made->attr);
     if (status == dnnl_success)
         status = dnnl_primitive_attr_set_scratchpad_mode(made->attr, dnnl_scratchpad_mode_user);
+    if (status == dnnl_success)
+        status = open_lanes(made);
     if (status != dnnl_success) {
         sftn_dnnl_close(made);
         return failed(err, "cpu engine", status);
@@ -67,6 +86,10 @@ void sftn_dnnl_close(sftn_dnnl *d)
         sftn_md_free(&p->md);
         free(p);
     }
+    for (int i = 0; d->lane != NULL && i < d->threads; i++)
+        if (d->lane[i].stream != NULL)
+            dnnl_stream_destroy(d->lane[i].stream);
+    free(d->lane);
     if (d->attr != NULL)
         dnnl_primitive_attr_destroy(d->attr);
     if (d->stream != NULL)
@@ -143,8 +166,7 @@ const char *sftn_dnnl_name(const_dnnl_primitive_desc_t pd)
 
 /* ---- kernels ---- */
 
-/* Primitives are blocked for a number of threads when they are made, and must run with it. */
-static void use_threads(const sftn_dnnl *d)
+void sftn_dnnl_use_threads(const sftn_dnnl *d)
 {
     if (omp_get_max_threads() != d->threads)
         omp_set_num_threads(d->threads);
@@ -154,7 +176,7 @@ static void run(void *state, void *const *in, void *const *out, void *workspace)
 {
     dnnl_kernel *k = state;
 
-    use_threads(k->d);
+    sftn_dnnl_use_threads(k->d);
     for (int i = 0; i < k->nargs; i++) {
         void *p = workspace;
 
@@ -207,7 +229,7 @@ sftn_status sftn_dnnl_kernel(sftn_dnnl *d, const_dnnl_primitive_desc_t pd, const
     if (k == NULL)
         return sftn_cpu_out_of_memory(prefix, err);
     k->d = d;
-    use_threads(d);
+    sftn_dnnl_use_threads(d);
     status = dnnl_primitive_create(&k->primitive, pd);
     for (int i = 0; i < nargs && status == dnnl_success; i++)
         status = add_arg(k, &arg[i]);
@@ -272,7 +294,7 @@ sftn_status sftn_dnnl_reorder(sftn_dnnl *d, const sftn_desc *src, const sftn_des
     dnnl_status_t status;
     sftn_status result;
 
-    use_threads(d);
+    sftn_dnnl_use_threads(d);
     status = reorder_pd(d, src, dst, &from, &to, &pd);
     if (status != dnnl_success) {
         result = failed(err, "reorder", status);

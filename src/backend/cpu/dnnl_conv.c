@@ -120,6 +120,49 @@ static double conv_flops(const conv_shape *s)
            (double)(s->w.dim[1] * s->w.dim[2] * s->w.dim[3]);
 }
 
+static sftn_const_md diff_weights(const conv_pd *c)
+{
+    return dnnl_primitive_desc_query_md(c->pd, dnnl_query_diff_weights_md, 0);
+}
+
+/*
+ * The number of equal parts of the batch that a weight gradient is made of: one for each thread
+ * where the images can be dealt out evenly, else 1.
+ */
+static int weight_parts(const sftn_cpu *cpu, const conv_shape *s)
+{
+    const sftn_dnnl *d = cpu->dnnl;
+
+    return d->lane != NULL && s->x.dim[SFTN_N] % d->threads == 0 ? d->threads : 1;
+}
+
+/*
+ * A primitive descriptor for one of *parts parts of the batch; *parts becomes 1 where the parts'
+ * results could not be added in float32.
+ */
+static bool choose_part(const sftn_cpu *cpu, const conv_shape *s, sftn_conv_kind kind, int *parts,
+                        conv_pd *c)
+{
+    const sftn_dnnl *d = cpu->dnnl;
+
+    if (*parts > 1) {
+        conv_shape part = *s;
+        bool ok;
+
+        part.x.dim[SFTN_N] /= *parts;
+        part.y.dim[SFTN_N] /= *parts;
+        sftn_dnnl_use_threads(&d->lane[0]);
+        ok = choose_pd(cpu, &part, kind, c);
+        if (ok && sftn_md_type(diff_weights(c)) == dnnl_f32)
+            return true;
+        if (ok)
+            conv_pd_free(c);
+        *parts = 1;
+    }
+    sftn_dnnl_use_threads(d);
+    return choose_pd(cpu, s, kind, c);
+}
+
 /* x, w, y name the request's descriptors of the three sides. */
 static sftn_status make_conv(sftn_cpu *cpu, sftn_kernel_request *r, const conv_shape *s,
                              sftn_conv_kind kind, sftn_desc *x, sftn_desc *w, sftn_desc *y,
@@ -127,20 +170,20 @@ static sftn_status make_conv(sftn_cpu *cpu, sftn_kernel_request *r, const conv_s
 {
     static const char *const names[] = {"conv", "conv data", "conv weight"};
     const bool weight = kind == SFTN_CONV_WEIGHT, data = kind == SFTN_CONV_DATA;
+    int parts = weight ? weight_parts(cpu, s) : 1;
     sftn_status status;
     sftn_dtype dtype;
     sftn_const_md md;
     conv_pd c;
 
-    if (!choose_pd(cpu, s, kind, &c))
+    if (!choose_part(cpu, s, kind, &parts, &c))
         return sftn_fail(err, SFTN_ERR_UNSUPPORTED,
                          "oneDNN has no kernel for a %s of these sizes on this machine",
                          r->node->op->name);
     dtype = sftn_md_type(SFTN_MD(c.problem.x)) == dnnl_bf16 ? SFTN_BF16 : SFTN_F32;
     *x = sftn_desc_of(&s->x, dtype, SFTN_NHWC);
     *y = sftn_desc_of(&s->y, dtype, SFTN_NHWC);
-    md = dnnl_primitive_desc_query_md(c.pd, weight ? dnnl_query_diff_weights_md
-                                                   : dnnl_query_weights_md, 0);
+    md = weight ? diff_weights(&c) : dnnl_primitive_desc_query_md(c.pd, dnnl_query_weights_md, 0);
     status = sftn_dnnl_desc(cpu->dnnl, &s->w, md, w, err);
     if (status == SFTN_OK) {
         const sftn_dnnl_arg arg[] = {
@@ -153,7 +196,9 @@ static sftn_status make_conv(sftn_cpu *cpu, sftn_kernel_request *r, const conv_s
              SFTN_MD(c.problem.y)},
         };
 
-        status = sftn_dnnl_kernel(cpu->dnnl, c.pd, names[kind], arg, 3, kernel, err);
+        status = parts > 1 ? sftn_dnnl_split_weight(cpu->dnnl, c.pd, parts, arg, 3, x, y, w, kernel,
+                                                    err)
+                           : sftn_dnnl_kernel(cpu->dnnl, c.pd, names[kind], arg, 3, kernel, err);
     }
     kernel->flops = conv_flops(s);
     conv_pd_free(&c);

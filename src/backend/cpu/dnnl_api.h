@@ -185,8 +185,8 @@ struct sftn_dnnl {
     dnnl_primitive_attr_t attr; /* scratch memory comes from the plan */
     int threads;                /* primitives are blocked for so many */
     struct sftn_packed *packed; /* list; each lives as long as the plan */
-    struct sftn_dnnl *lane;     /* [threads], each with a stream of its own and one thread; NULL where
-                                   there is one thread or more than SFTN_MAX_LANES */
+    struct sftn_dnnl *lane;     /* [threads], each with a stream of its own and one thread; NULL
+                                   where there is one thread or more than SFTN_MAX_LANES */
 };
 
 /*

@@ -39,6 +39,6 @@ step "result"
 cat <<'TEXT'
 
 What to look at: KL, how far a student's answers are from its teacher's, is lower with the friendly
-teacher.  Accuracy is another matter after so few epochs: what the student gains needs a full-length
-training.
+teacher.  Accuracy is another matter after so few epochs: the gains that the paper reports are those
+of 240.
 TEXT

@@ -31,4 +31,15 @@ typedef struct sftn_family {
 #include "model/families.def"
 #undef SFTN_FAMILY
 
+/* A convolution without bias, padded to keep the size at stride 1, as residual networks begin. */
+static inline sftn_value sftn_model_conv(const sftn_scope *s, const char *name, sftn_value x,
+                                         int filters, int size, int stride)
+{
+    return sftn_nn_conv(s, name, x,
+                        (sftn_conv){.filters = filters,
+                                    .size = size,
+                                    .stride = stride,
+                                    .init = SFTN_WEIGHT_KAIMING_FAN_OUT});
+}
+
 #endif

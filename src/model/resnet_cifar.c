@@ -12,26 +12,16 @@
  */
 #include "model/model.h"
 
-static sftn_value conv(const sftn_scope *s, const char *name, sftn_value x, int filters, int size,
-                       int stride)
-{
-    return sftn_nn_conv(s, name, x,
-                        (sftn_conv){.filters = filters,
-                                    .size = size,
-                                    .stride = stride,
-                                    .init = SFTN_WEIGHT_KAIMING_FAN_OUT});
-}
-
 /* x [N,C,H,W] -> [N,width,H/stride,W/stride]; *preact is the same before the last ReLU. */
 static sftn_value basic_block(const sftn_scope *s, sftn_value x, int width, int stride,
                               sftn_value *preact)
 {
-    sftn_value h = conv(s, "conv1", x, width, 3, stride);
+    sftn_value h = sftn_model_conv(s, "conv1", x, width, 3, stride);
 
     h = sftn_relu(s->g, sftn_nn_batch_norm(s, "bn1", h));
-    h = sftn_nn_batch_norm(s, "bn2", conv(s, "conv2", h, width, 3, 1));
+    h = sftn_nn_batch_norm(s, "bn2", sftn_model_conv(s, "conv2", h, width, 3, 1));
     if (!sftn_same_shape(s->g, x, h)) {
-        x = conv(s, "downsample.0", x, width, 1, stride);
+        x = sftn_model_conv(s, "downsample.0", x, width, 1, stride);
         x = sftn_nn_batch_norm(s, "downsample.1", x);
     }
     *preact = sftn_add(s->g, h, x);
@@ -41,7 +31,7 @@ static sftn_value basic_block(const sftn_scope *s, sftn_value x, int width, int 
 static sftn_value resnet_stem(const sftn_scope *net, const sftn_model *model, sftn_value image,
                               sftn_taps *taps)
 {
-    sftn_value x = conv(net, "conv1", image, model->channels[0], 3, 1);
+    sftn_value x = sftn_model_conv(net, "conv1", image, model->channels[0], 3, 1);
 
     taps->stem.preact = sftn_nn_batch_norm(net, "bn1", x);
     return taps->stem.feature = sftn_relu(net->g, taps->stem.preact);

@@ -15,16 +15,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static sftn_value conv(const sftn_scope *s, const char *name, sftn_value x, int filters, int size,
-                       int stride)
-{
-    return sftn_nn_conv(s, name, x,
-                        (sftn_conv){.filters = filters,
-                                    .size = size,
-                                    .stride = stride,
-                                    .init = SFTN_WEIGHT_KAIMING_FAN_OUT});
-}
-
 /*
  * x [N,C,H,W] -> [N,width,H/stride,W/stride]; *first is x after the block's first batch norm.
  */
@@ -36,10 +26,10 @@ static sftn_value wide_block(const sftn_scope *s, sftn_value x, int width, int s
 
     *first = sftn_nn_batch_norm(s, "bn1", x);
     a = sftn_relu(s->g, *first);
-    h = conv(s, "conv1", a, width, 3, stride);
+    h = sftn_model_conv(s, "conv1", a, width, 3, stride);
     h = sftn_relu(s->g, sftn_nn_batch_norm(s, "bn2", h));
-    h = conv(s, "conv2", h, width, 3, 1);
-    return sftn_add(s->g, h, project ? conv(s, "convShortcut", a, width, 1, stride) : x);
+    h = sftn_model_conv(s, "conv2", h, width, 3, 1);
+    return sftn_add(s->g, h, project ? sftn_model_conv(s, "convShortcut", a, width, 1, stride) : x);
 }
 
 /* x's pre-activation, where x is the published feature of that tap. */
@@ -52,7 +42,7 @@ static void publish_preact(sftn_tap *tap, sftn_value preact)
 static sftn_value wrn_stem(const sftn_scope *net, const sftn_model *model, sftn_value image,
                            sftn_taps *taps)
 {
-    taps->stem.feature = conv(net, "conv1", image, model->channels[0], 3, 1);
+    taps->stem.feature = sftn_model_conv(net, "conv1", image, model->channels[0], 3, 1);
     return taps->stem.preact = taps->stem.feature;
 }
 

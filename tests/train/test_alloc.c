@@ -31,7 +31,7 @@ static long count_now(void)
 }
 #else
 static atomic_long calls;
-static atomic_bool inside_onednn;
+static atomic_int inside_onednn; /* threads that are in it: weight gradients call it from several */
 
 static long count_now(void)
 {
@@ -40,7 +40,7 @@ static long count_now(void)
 
 static void count_call(void)
 {
-    if (!inside_onednn)
+    if (atomic_load(&inside_onednn) == 0)
         atomic_fetch_add(&calls, 1);
 }
 
@@ -58,9 +58,9 @@ int dnnl_primitive_execute(const void *primitive, void *stream, int n, const voi
         CHECK(symbol != NULL);
         memcpy(&real, &symbol, sizeof real);
     }
-    inside_onednn = true;
+    atomic_fetch_add(&inside_onednn, 1);
     status = real(primitive, stream, n, args);
-    inside_onednn = false;
+    atomic_fetch_sub(&inside_onednn, 1);
     return status;
 }
 

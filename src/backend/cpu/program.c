@@ -176,7 +176,7 @@ static int bf16_places(int op)
     return SFTN_PW_A16 | SFTN_PW_B16 | SFTN_PW_C16;
 }
 
-/* Mark the operands that must be fetched into a tile of floats: slot 0, until slots are given out. */
+/* Mark the operands that must be fetched into a tile of floats: slot 0 until slots are dealt. */
 static void find_loads(sftn_pw_program *g, sftn_pw_step *step, int n)
 {
     for (int i = 0; i < g->nin; i++)

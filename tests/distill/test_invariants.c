@@ -63,7 +63,7 @@ static void check_same(const char *name, double found, double expected, double t
 TEST(a_student_equal_to_its_teacher_has_no_loss)
 {
     static const char *const names[] = {"kd",  "fitnet", "at",  "sp",  "cc",  "rkd",
-                                        "pkt", "fsp",    "nst", "dkd"};
+                                        "pkt", "fsp",    "nst", "dkd", "kdsvd"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         check_same(names[i], loss_of_mapped(names[i], same, same), 0.0, 1e-6);
@@ -82,7 +82,7 @@ TEST(dist_of_equal_answers_is_what_its_epsilon_leaves)
 
 TEST(positive_scaling_of_the_students_features_changes_nothing)
 {
-    static const char *const names[] = {"at", "sp", "rkd", "pkt", "nst"};
+    static const char *const names[] = {"at", "sp", "rkd", "pkt", "nst", "kdsvd"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const double loss = loss_of(names[i], same);
@@ -188,15 +188,43 @@ TEST(vid_of_a_perfect_mean_is_half_the_logarithm_of_the_variance)
     CHECK(loss_of("vid", same) > 3 * 0.5 * log(5.0));
 }
 
-TEST(fsp_refuses_unequal_channels_and_names_methods_that_do_not)
+static void check_refused(const char *name, const char *pairs, const char *text)
 {
-    tapped t = tapped_new("fsp", 2, &tapped_student, &tapped_wider);
+    tapped t = tapped_new(name, 2, &tapped_student, &tapped_wider);
     sftn_error err;
 
-    CHECK(sftn_is_none(tapped_build(&t, NULL)));
-    CHECK_FAILS(sftn_graph_status(t.n.g, &err), SFTN_ERR_ARGUMENT, &err,
-                "the student's stem has 4 channels and the teacher's stem 5");
-    CHECK_CONTAINS(err.text, "at, nst and vid take unequal channels");
+    CHECK(sftn_is_none(tapped_build(&t, pairs)));
+    CHECK_FAILS(sftn_graph_status(t.n.g, &err), SFTN_ERR_ARGUMENT, &err, text);
+    tapped_free(&t);
+}
+
+TEST(fsp_and_kdsvd_refuse_unequal_channels_and_name_methods_that_do_not)
+{
+    check_refused("fsp", NULL, "the student's stem has 4 channels and the teacher's stem 5");
+    check_refused("fsp", NULL, "at, nst and vid take unequal channels");
+    check_refused("kdsvd", NULL, "the student's stage1 has 4 channels and the teacher's stage1 7");
+    check_refused("kdsvd", NULL, "at, nst and vid take unequal channels");
+    check_refused("fsp", "stage1", "one pair of maps given");
+    check_refused("kdsvd", "stage1", "one pair of maps given");
+}
+
+/* A vector's sign matters beside that of the stage before; it cancels where all are turned. */
+TEST(kdsvd_depends_on_signs_of_stages_beside_each_other)
+{
+    tapped t = tapped_new("kdsvd", 3, &tapped_student, &tapped_student);
+    sftn_taps s = t.student, d = t.teacher;
+
+    sftn_graph_output(t.n.g, "loss", tapped_loss(&t, &s, &d));
+    for (int i = 0; i < TAPPED_STAGES; i++) {
+        s.stage[i].feature = sftn_neg(t.n.g, t.student.stage[i].feature);
+        d.stage[i].feature = sftn_neg(t.n.g, t.teacher.stage[i].feature);
+        sftn_graph_output(t.n.g, i == 0 ? "one" : i == 1 ? "two" : "all", tapped_loss(&t, &s, &d));
+    }
+    tapped_compile(&t, 2);
+    net_run(&t.n);
+    CHECK_NEAR(net_scalar(&t.n, "all"), net_scalar(&t.n, "loss"), 1e-12);
+    CHECK(fabs(net_scalar(&t.n, "one") - net_scalar(&t.n, "loss")) > 1e-6);
+    CHECK(fabs(net_scalar(&t.n, "two") - net_scalar(&t.n, "loss")) > 1e-6);
     tapped_free(&t);
 }
 

@@ -7,8 +7,8 @@
  * An image's map is a matrix of positions by channels; a [C] is its first right singular vector in
  * one stage, b [D] that of the stage before: k of each with option k, weighted by the teacher's
  * singular values, which are scaled to unit length.  For each of the teacher's vectors the
- * student's is that of its k + 3 first which is nearest, in the teacher's sign.  Numbers of channels
- * must be equal.
+ * student's is that of its k + 3 first which is nearest, in the teacher's sign.  Numbers of
+ * channels must be equal.
  *
  * Singular vectors have no sign of their own, but R depends on that of a relative to b: here a
  * teacher's vector points along the mean of the map's positions, as it does where maps hold no

@@ -14,7 +14,7 @@
 #include "report/verify.h"
 
 #include "base/base.h"
-#include "sftn/distill.h"
+#include "distill/distill.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -24,8 +24,14 @@
 /* Names of losses in reference files that are not the method's name here. */
 static const char *const alias[][2] = {
     {"attention", "at"}, {"hint", "fitnet"}, {"similarity", "sp"}, {"correlation", "cc"},
-    {"abound", "ab"},    {"factor", "ft"},   {"reviewkd_hcl", "reviewkd"},
+    {"reviewkd_hcl", "reviewkd"},
 };
+
+/* Losses that no listed method offers by itself. */
+static const struct {
+    const char *name;
+    const sftn_distiller *method;
+} unlisted[] = {{"abound", &sftn_distiller_ab}, {"factor", &sftn_distiller_ft}};
 
 /* Settings in the metadata that are options of methods. */
 static const char *const setting[][2] = {
@@ -423,6 +429,17 @@ static sftn_status run_loss(sftn_verify_case *v, loss_graph *l, const sftn_disti
     return compare(v, l, err);
 }
 
+static const sftn_distiller *find_method(const char *name)
+{
+    for (size_t i = 0; i < SFTN_COUNT(unlisted); i++)
+        if (strcmp(name, unlisted[i].name) == 0)
+            return unlisted[i].method;
+    for (size_t i = 0; i < SFTN_COUNT(alias); i++)
+        if (strcmp(name, alias[i][0]) == 0)
+            name = alias[i][1];
+    return sftn_distiller_find(name, NULL);
+}
+
 sftn_status sftn_verify_loss(sftn_verify_case *v, sftn_error *err)
 {
     loss_graph l = {.g = sftn_graph_new(), .params = sftn_params_new()};
@@ -433,11 +450,8 @@ sftn_status sftn_verify_loss(sftn_verify_case *v, sftn_error *err)
     if (status == SFTN_OK && (!l.g || !l.params))
         status = sftn_fail(err, SFTN_ERR_MEMORY, "out of memory for a graph");
     if (status == SFTN_OK) {
-        for (size_t i = 0; i < SFTN_COUNT(alias); i++)
-            if (strcmp(name, alias[i][0]) == 0)
-                name = alias[i][1];
         add_inputs(&l, v->file);
-        m = sftn_distiller_find(name, NULL);
+        m = find_method(name);
         if (!m || l.npairs == 0)
             v->missing = true;
         else

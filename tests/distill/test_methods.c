@@ -41,6 +41,7 @@ TEST(default_weights_are_the_benchmarks)
         {"kd", 0.9, 0.1},  {"fitnet", 100, 1}, {"at", 1000, 1}, {"sp", 3000, 1}, {"cc", 0.02, 1},
         {"vid", 1, 1},     {"rkd", 1, 1},      {"pkt", 30000, 1}, {"fsp", 50, 1}, {"nst", 50, 1},
         {"kdsvd", 1, 1},   {"dkd", 1, 1},      {"dist", 1, 1},
+        {"ofd", 1e-3, 1},  {"reviewkd", 5, 1},
     };
 
     for (size_t i = 0; i < sizeof published / sizeof *published; i++) {

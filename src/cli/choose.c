@@ -105,8 +105,8 @@ static void accept_pair(cli_args *a, cli_methods *m)
 {
     static const sftn_option table[] = {
         {"pair", SFTN_OPT_STRING, offsetof(cli_methods, pair), 0, 0, 0,
-         "taps that the methods compare, instead of their own choice: names that 'sftn taps' lists, "
-         "like stage2:stage3,pooled, or stages, or last; --METHOD.pair is for one method",
+         "taps that the methods compare, instead of their own choice: names that 'sftn taps' "
+         "lists, like stage2:stage3,pooled, or stages, or last; --METHOD.pair is for one method",
          "STUDENT:TEACHER,...", NULL},
         SFTN_OPTION_END,
     };

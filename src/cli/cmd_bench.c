@@ -168,7 +168,7 @@ static int bench(cli_workload *w, const bench_options *opt, const sftn_plan_opti
 
 /* ---- every method ---- */
 
-/* What a row is made of: kd's steps alternate with the method's, so that both meet the same load. */
+/* kd's steps alternate with each method's, so that both meet the same load of the machine. */
 typedef struct method_bench {
     cli_args *args;
     const cli_workload_options *options;

@@ -173,7 +173,8 @@ static int next_layer(const sftn_params *params, int i, layer *l)
     for (; i < sftn_params_count(params); i++) {
         const sftn_param *e = sftn_params_get(params, i);
 
-        if (strncmp(e->name, name, (size_t)length) != 0 || strrchr(e->name, '.') != e->name + length)
+        if (strncmp(e->name, name, (size_t)length) != 0 ||
+            strrchr(e->name, '.') != e->name + length)
             break;
         l->count += e->kind == SFTN_PARAM_WEIGHT ? e->count : 0;
     }

@@ -33,6 +33,7 @@ typedef struct sftn_plan_options {
     const char *backend; /* "cpu" (default for NULL) or "ref": double precision, slow, the oracle */
     sftn_precision precision; /* ignored by ref */
     bool no_fusion;           /* keep every node a step of its own */
+    bool no_winograd;         /* convolutions by their definition only */
     bool profile;             /* time each step */
 } sftn_plan_options;
 

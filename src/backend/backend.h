@@ -45,7 +45,7 @@ struct sftn_backend {
     const char *name;
     bool fuses; /* accepts fused pointwise programs (plan/fuse.h) */
     /* State of one plan: engines, interned layouts.  NULL state is allowed. */
-    sftn_status (*open)(sftn_precision precision, void **state, sftn_error *err);
+    sftn_status (*open)(const sftn_plan_options *options, void **state, sftn_error *err);
     void (*close)(void *state);
     /* True where the op has a kernel here; otherwise the plan lowers it. */
     bool (*has)(const sftn_op *op);

@@ -53,7 +53,7 @@ static sftn_status build(sftn_plan *plan, const sftn_graph *g, sftn_error *err)
     sftn_status status = SFTN_OK;
 
     if (plan->backend->open != NULL)
-        status = plan->backend->open(plan->options.precision, &plan->backend_state, err);
+        status = plan->backend->open(&plan->options, &plan->backend_state, err);
     if (status != SFTN_OK)
         return status;
     plan->graph = run_passes(g, plan);

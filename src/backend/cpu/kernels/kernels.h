@@ -2,15 +2,16 @@
  * kernels.h: the cpu backend's own inner loops.
  *
  * Every file of this folder is compiled once for each instruction set, with SFTN_ISA naming it
- * (generic, avx2, avx512) and flags to match; the one exported symbol of each build is its table
- * of functions, sftn_cpu_kernels_<isa>.  All functions run on the calling thread and allocate
- * nothing; threads and memory are the caller's business.
+ * (generic, avx2, avx512, avx512_bf16) and flags to match; the one exported symbol of each build
+ * is its table of functions, sftn_cpu_kernels_<isa>.  All functions run on the calling thread and
+ * allocate nothing; threads and memory are the caller's business.
  *
  * Arrays hold float, or bfloat16 where a flag says so.
  */
 #ifndef SFTN_BACKEND_CPU_KERNELS_H
 #define SFTN_BACKEND_CPU_KERNELS_H
 
+#include "backend/cpu/kernels/winograd.h"
 #include "op/fused.h"
 
 /* ---- pointwise programs ---- */
@@ -138,6 +139,8 @@ typedef struct sftn_cpu_kernels {
     void (*max_pool_which)(const sftn_pool_map *m, const void *x, uint16_t *which, int64_t row);
     void (*max_pool_grad)(const sftn_pool_map *m, const uint16_t *which, const void *gy, void *gx,
                           int64_t row);
+
+    const sftn_winograd_kernels *winograd;
 } sftn_cpu_kernels;
 
 #define SFTN_ISA_JOIN2(name, isa) name##_##isa
@@ -273,6 +276,7 @@ void K(max_pool)(const sftn_pool_map *m, const void *x, void *y, int64_t row);
 void K(max_pool_which)(const sftn_pool_map *m, const void *x, uint16_t *which, int64_t row);
 void K(max_pool_grad)(const sftn_pool_map *m, const uint16_t *which, const void *gy, void *gx,
                       int64_t row);
+extern const sftn_winograd_kernels K(winograd);
 #endif
 
 #endif

@@ -106,24 +106,25 @@ static sftn_status compile_leaf(compiler *c, const sftn_node *n, sftn_error *err
 {
     sftn_plan *plan = c->plan;
     const sftn_leaf *leaf = n->attr;
+    const sftn_type type = sftn_leaf_type(leaf);
     int b;
 
     if (leaf->kind == SFTN_LEAF_INPUT) {
         const sftn_desc desc = natural_desc(
-            plan, &leaf->type, plan->backend->input_layout(plan->backend_state, &leaf->type));
+            plan, &type, plan->backend->input_layout(plan->backend_state, &type));
 
         b = add_buffer(plan, &desc, SFTN_PLACE_INPUT);
         if (b >= 0 && add_port(plan, &plan->input, &plan->ninputs, &plan->input_capacity,
                                leaf->name, b, err) != SFTN_OK)
             return SFTN_ERR_MEMORY;
     } else if (leaf->kind == SFTN_LEAF_PARAM) {
-        const sftn_desc desc = sftn_desc_of(&leaf->type.shape, SFTN_F32, SFTN_NCHW);
+        const sftn_desc desc = sftn_desc_of(&leaf->shape, SFTN_F32, SFTN_NCHW);
 
         b = add_buffer(plan, &desc, SFTN_PLACE_EXTERNAL);
         if (b >= 0)
             plan->buffer[b].data = sftn_params_value(leaf->params, leaf->index);
     } else {
-        const sftn_desc desc = natural_desc(plan, &leaf->type, SFTN_NCHW);
+        const sftn_desc desc = natural_desc(plan, &type, SFTN_NCHW);
 
         b = add_buffer(plan, &desc, SFTN_PLACE_FROZEN);
         if (b >= 0)

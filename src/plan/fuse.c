@@ -152,7 +152,8 @@ static void fuse_node(fuser *f, const sftn_node *n)
         return;
     }
     sftn_graph_set_scope(f->r.dst, n->scope);
-    e->program.type = sftn_value_type(f->r.src, n->out[0]);
+    e->program.shape = sftn_value_shape(f->r.src, n->out[0]);
+    e->program.wide = sftn_value_type(f->r.src, n->out[0]).wide;
     a = operand(f, e, n->in[0]);
     b = two && a >= 0 ? operand(f, e, n->in[1]) : a;
     if (a < 0 || b < 0) { /* too many operands at once: store what is pending and start again */
@@ -166,7 +167,7 @@ static void fuse_node(fuser *f, const sftn_node *n)
         b = two ? operand_register(e, f->r.map[n->in[1].id]) : a;
     }
     e->program.code[e->program.ncode++] = (sftn_instruction){
-        .op = (uint8_t)n->op->pointwise,
+        .op = (uint16_t)n->op->pointwise,
         .a = (uint8_t)a,
         .b = (uint8_t)b,
         .p = attr->p,

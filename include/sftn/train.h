@@ -152,7 +152,7 @@ typedef struct sftn_train_result {
 
 /*
  * Train job on data.  Writes to options->dir, atomically: checkpoint.safetensors (weights,
- * momentum, averages, position, seed, options), model.safetensors (the network under its plain
+ * momentum, averages, position, seed, options, threads), model.safetensors (the network under its plain
  * keys, after each epoch), best.safetensors (best on validation), log.jsonl (one line an epoch with
  * every term).
  * INTERRUPTED after a stop: everything is saved.  NUMERIC: a non-finite loss, or a term that is
@@ -161,6 +161,13 @@ typedef struct sftn_train_result {
 SFTN_API sftn_status sftn_train(sftn_job *job, const sftn_dataset *data,
                                 const sftn_train_options *options, const sftn_train_hooks *hooks,
                                 sftn_train_result *result, sftn_error *err);
+
+/*
+ * Threads that the run in dir computed with when its checkpoint was written; *threads 0 where it
+ * does not say.  Sums are divided among threads: a run that is resumed with another number
+ * (sftn_set_threads) goes on well, but not to the same bits.
+ */
+SFTN_API sftn_status sftn_checkpoint_threads(const char *dir, int *threads, sftn_error *err);
 
 /* ---- one step at a time ---- */
 

@@ -35,7 +35,9 @@ const sftn_option cli_machine_table[] = {
     {"backend", SFTN_OPT_STRING, offsetof(cli_machine_options, backend), 0, 0, 0,
      "'sftn list backends' names them", "NAME", "cpu"},
     {"threads", SFTN_OPT_INT, offsetof(cli_machine_options, threads), 0, 0, 1024,
-     "threads that compute; 0 is one for each core", NULL, NULL},
+     "threads that compute; 0 is one for each core.  Sums are divided among them: another number "
+     "gives other bits",
+     NULL, NULL},
     SFTN_OPTION_END,
 };
 

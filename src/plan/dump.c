@@ -64,9 +64,9 @@ void sftn_plan_dump(const sftn_plan *plan, FILE *out)
                                                        : "float32",
             plan->steps.n, plan->frozen.n);
     fprintf(out,
-            "memory: arena %.2f MiB (%.2f MiB without reuse), frozen %.2f MiB, inputs %.2f MiB\n",
+            "memory: arena %.2f MiB (%.2f MiB without reuse), frozen %.2f MiB, kept %.2f MiB\n",
             (double)plan->arena_bytes / 1048576.0, (double)plan->value_bytes / 1048576.0,
-            (double)plan->frozen_bytes / 1048576.0, (double)plan->input_bytes / 1048576.0);
+            (double)plan->frozen_bytes / 1048576.0, (double)plan->kept_bytes / 1048576.0);
     if (plan->options.profile && plan->runs > 0)
         fprintf(out, "time: %.3f ms a run, mean of %" PRId64 " runs\n",
                 total * 1e3 / (double)plan->runs, plan->runs);

@@ -10,10 +10,44 @@ static sftn_graph *next_pass(sftn_graph *g, sftn_graph *passed)
     return passed;
 }
 
+static bool is_output(const sftn_sink *s, const char *name)
+{
+    return s->kind == SFTN_SINK_OUTPUT && strcmp(s->name, name) == 0;
+}
+
 /* A pass may go on: there is a graph, and no pass before has recorded an error in it. */
 static bool sound(const sftn_graph *g)
 {
     return g != NULL && g->status == SFTN_OK;
+}
+
+/*
+ * Drop the outputs that are not asked for.  Last of all: what the passes have made of the others
+ * does not depend on it.
+ */
+static void select_outputs(sftn_graph *g, const char *const *names)
+{
+    int kept = 0;
+
+    if (names == NULL)
+        return;
+    for (int k = 0; names[k] != NULL; k++) {
+        bool found = false;
+
+        for (int i = 0; i < g->nsinks; i++)
+            found = found || is_output(&g->sink[i], names[k]);
+        if (!found)
+            sftn_graph_fail(g, "the graph has no output called '%s'", names[k]);
+    }
+    for (int i = 0; i < g->nsinks; i++) {
+        bool keep = g->sink[i].kind != SFTN_SINK_OUTPUT;
+
+        for (int k = 0; names[k] != NULL; k++)
+            keep = keep || is_output(&g->sink[i], names[k]);
+        if (keep)
+            g->sink[kept++] = g->sink[i];
+    }
+    g->nsinks = kept;
 }
 
 /* The graph as the backend is to see it, with its own status; NULL: out of memory. */
@@ -32,6 +66,8 @@ static sftn_graph *run_passes(const sftn_graph *source, const sftn_plan *plan)
         g = next_pass(g, sftn_plan_simplify(g, &ctx));
     if (sound(g) && plan->backend->fuses && !plan->options.no_fusion)
         g = next_pass(g, sftn_plan_fuse(g));
+    if (sound(g))
+        select_outputs(g, plan->options.outputs);
     if (sound(g))
         g = next_pass(g, sftn_graph_prune(g));
     return g;
@@ -117,9 +153,10 @@ void sftn_plan_free(sftn_plan *plan)
     free(plan->buffer);
     free(plan->input);
     free(plan->output);
-    free(plan->arena);
+    if (plan->options.arena == NULL)
+        free(plan->arena);
     free(plan->frozen_memory);
-    free(plan->input_memory);
+    free(plan->kept_memory);
     free(plan);
 }
 
@@ -137,6 +174,7 @@ static void run_steps(sftn_step_list *list, bool profile)
 
 void sftn_plan_refresh(sftn_plan *plan)
 {
+    sftn_plan_follow_arena(plan);
     run_steps(&plan->frozen, false);
     plan->fresh = true;
 }
@@ -145,6 +183,7 @@ void sftn_plan_run(sftn_plan *plan)
 {
     if (!plan->fresh)
         sftn_plan_refresh(plan);
+    sftn_plan_follow_arena(plan);
     run_steps(&plan->steps, plan->options.profile);
     plan->runs++;
 }
@@ -155,6 +194,15 @@ static const sftn_plan_port *find_port(const sftn_plan_port *port, int n, const 
         if (strcmp(port[i].name, name) == 0)
             return &port[i];
     return NULL;
+}
+
+const sftn_buffer *sftn_plan_port_buffer(const sftn_plan *plan, const char *name)
+{
+    const sftn_plan_port *port = find_port(plan->output, plan->noutputs, name);
+
+    if (port == NULL)
+        port = find_port(plan->input, plan->ninputs, name);
+    return port != NULL ? &plan->buffer[port->buffer] : NULL;
 }
 
 const sftn_tensor *sftn_plan_input(const sftn_plan *plan, const char *name)
@@ -231,6 +279,7 @@ sftn_plan_stats sftn_plan_get_stats(const sftn_plan *plan)
         .steps = plan->steps.n,
         .frozen_steps = plan->frozen.n,
         .arena_bytes = (int64_t)plan->arena_bytes,
+        .kept_bytes = (int64_t)plan->kept_bytes,
         .frozen_bytes = (int64_t)plan->frozen_bytes,
         .total_value_bytes = (int64_t)plan->value_bytes,
     };

@@ -152,9 +152,9 @@ typedef struct sftn_train_result {
 
 /*
  * Train job on data.  Writes to options->dir, atomically: checkpoint.safetensors (weights,
- * momentum, averages, position, seed, options, threads), model.safetensors (the network under its plain
- * keys, after each epoch), best.safetensors (best on validation), log.jsonl (one line an epoch with
- * every term).
+ * momentum, averages, position, seed, options, threads), model.safetensors (the network under its
+ * plain keys, after each epoch), best.safetensors (best on validation), log.jsonl (one line an
+ * epoch with every term).
  * INTERRUPTED after a stop: everything is saved.  NUMERIC: a non-finite loss, or a term that is
  * zero, constant or without gradient, by name; the last good checkpoint is kept.
  */

@@ -13,7 +13,10 @@
 void *sftn_calloc(size_t count, size_t size);
 /* Array grown to at least `need` elements (capacity doubled); on failure false, array intact. */
 bool sftn_grow(void *array_pointer, int *capacity, int need, size_t size);
-/* 64-byte aligned, zeroed; release with free(). */
+/*
+ * Zeroed, 64-byte aligned; large arrays in huge pages where the system has them.  Release with
+ * free().
+ */
 void *sftn_aligned(size_t bytes);
 char *sftn_strdup(const char *s);
 

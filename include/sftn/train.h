@@ -39,7 +39,7 @@ typedef struct sftn_job {
     int nparams;
     const sftn_model *model; /* the network being trained */
     int classes;
-    char description[1024]; /* JSON object: what the job is, with all its options */
+    char description[4096]; /* JSON object: what the job is, with all its options */
 } sftn_job;
 
 SFTN_API void sftn_job_free(sftn_job *job);
@@ -66,6 +66,7 @@ typedef struct sftn_method_use {
     const sftn_distiller *method;
     const void *options;
     double weight;
+    const char *pairs; /* of taps (distill.h), must outlive the job; NULL: the method's own */
 } sftn_method_use;
 
 typedef struct sftn_distill_options {

@@ -125,7 +125,10 @@ sftn_shape sftn_model_feature_shape(const sftn_model *model, sftn_shape image, i
 
 static sftn_tap detach_tap(sftn_graph *g, sftn_tap tap)
 {
-    return (sftn_tap){.feature = sftn_detach(g, tap.feature), .preact = sftn_detach(g, tap.preact)};
+    return (sftn_tap){.feature = sftn_detach(g, tap.feature),
+                      .preact = sftn_detach(g, tap.preact),
+                      .norm = {.scale = sftn_detach(g, tap.norm.scale),
+                               .offset = sftn_detach(g, tap.norm.offset)}};
 }
 
 sftn_taps sftn_taps_detach(sftn_graph *g, const sftn_taps *taps)
@@ -138,4 +141,35 @@ sftn_taps sftn_taps_detach(sftn_graph *g, const sftn_taps *taps)
     t.pooled = sftn_detach(g, taps->pooled);
     t.logits = sftn_detach(g, taps->logits);
     return t;
+}
+
+/* Append a tap called name and suffix, where there is one. */
+static void list_tap(sftn_named_tap *list, int *n, sftn_value value, const char *name,
+                     const char *suffix)
+{
+    if (sftn_is_none(value))
+        return;
+    list[*n] = (sftn_named_tap){.value = value};
+    snprintf(list[*n].name, sizeof list[*n].name, "%s%s", name, suffix);
+    (*n)++;
+}
+
+int sftn_taps_list(const sftn_taps *taps, sftn_named_tap *list)
+{
+    int n = 0;
+
+    for (int i = 0; i <= taps->nstages; i++) {
+        const sftn_tap *tap = i > 0 ? &taps->stage[i - 1] : &taps->stem;
+        char name[16] = "stem";
+
+        if (i > 0)
+            snprintf(name, sizeof name, "stage%d", i);
+        list_tap(list, &n, tap->feature, name, "");
+        list_tap(list, &n, tap->preact, name, ".preact");
+        if (!sftn_is_none(tap->preact))
+            list[n - 1].norm = tap->norm;
+    }
+    list_tap(list, &n, taps->pooled, "pooled", "");
+    list_tap(list, &n, taps->logits, "logits", "");
+    return n;
 }

@@ -33,26 +33,6 @@ static sftn_taps build_teacher(const distill *d, const sftn_job_graph *jg)
     return sftn_taps_detach(jg->g, &t);
 }
 
-/* What a method needs and a network does not publish is an error here, not a silent zero. */
-static bool publishes(sftn_graph *g, const sftn_distiller *m, const sftn_model *model,
-                      const sftn_taps *taps)
-{
-    const char *missing = NULL;
-
-    for (int i = 0; i < taps->nstages; i++) {
-        if ((m->needs & SFTN_NEEDS_STAGES) && sftn_is_none(taps->stage[i].feature))
-            missing = "features of every stage";
-        if ((m->needs & SFTN_NEEDS_PREACT) && sftn_is_none(taps->stage[i].preact))
-            missing = "features before the last activation of every stage";
-    }
-    if ((m->needs & SFTN_NEEDS_POOLED) && sftn_is_none(taps->pooled))
-        missing = "pooled features";
-    if (missing && !sftn_graph_status(g, NULL))
-        sftn_graph_fail(g, "the method %s needs %s, which %s does not publish", m->name, missing,
-                        model->name);
-    return missing == NULL;
-}
-
 static void add_method(const distill *d, sftn_job_graph *jg, int use, const sftn_taps *student,
                        const sftn_taps *teacher)
 {
@@ -73,9 +53,7 @@ static void add_method(const distill *d, sftn_job_graph *jg, int use, const sftn
     for (int i = 0; i < use; i++)
         earlier += d->opt.use[i].method == m;
     snprintf(scope.name, sizeof scope.name, earlier ? "%s%d" : "%s", m->name, earlier + 1);
-    if (!publishes(jg->g, m, &d->student, student) || !publishes(jg->g, m, &d->teacher, teacher))
-        return;
-    loss = m->loss(&args);
+    loss = sftn_distiller_build(m, &args, d->opt.use[use].pairs);
     if (sftn_is_none(loss) && !sftn_graph_status(jg->g, NULL))
         sftn_graph_fail(jg->g, "the method %s gives no loss for %s beside %s", m->name,
                         d->student.name, d->teacher.name);
@@ -147,6 +125,8 @@ static bool describe_methods(const distill *d, struct json_object *object)
         ok = sftn_describe_text(object, key, use->method->name);
         snprintf(key, sizeof key, "method%d-weight", i + 1);
         ok = ok && sftn_describe_number(object, key, use->weight);
+        snprintf(key, sizeof key, "method%d-pairs", i + 1);
+        ok = ok && (!use->pairs || sftn_describe_text(object, key, use->pairs));
         snprintf(key, sizeof key, "method%d-options", i + 1);
         ok = ok && sftn_describe_options(object, key, use->method->options, d->method_options[i]);
     }

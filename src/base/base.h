@@ -51,6 +51,7 @@ typedef enum sftn_purpose {
     SFTN_RNG_SPLIT,     /* held-out records */
     SFTN_RNG_SHAPES,    /* procedural data */
     SFTN_RNG_TEST,
+    SFTN_RNG_DRAW, /* records of other classes; a: step and record */
 } sftn_purpose;
 
 typedef struct sftn_random4 {

@@ -9,6 +9,7 @@
 #include "op/move.h"
 #include "op/pool2d.h"
 #include "op/reduce.h"
+#include "op/rows.h"
 #include "op/softmax.h"
 
 #include <stdlib.h>

@@ -45,6 +45,11 @@ void sftn_draw_table_free(sftn_draw_table *t)
     free(t);
 }
 
+int64_t sftn_draw_table_records(const sftn_draw_table *t)
+{
+    return t->records;
+}
+
 /* ---- drawing ---- */
 
 /* A permutation of the numbers of `bits` bits: multiplications by odd numbers, and shifts. */
@@ -82,12 +87,18 @@ static uint32_t permute(const permutation *p, uint32_t x)
 void sftn_draw_row(const sftn_draws_attr *a, int64_t record, int64_t step, int32_t *row)
 {
     const sftn_draw_table *t = a->table;
-    const int32_t class = t->class_of[record];
-    const int64_t others = t->records - t->class_size[class];
-    sftn_rng rng =
-        sftn_rng_new(a->seed, SFTN_RNG_DRAW, (uint64_t)step << 32 | (uint64_t)record);
-    int64_t n = 0;
+    int64_t n = 0, others;
+    int32_t class;
+    sftn_rng rng;
 
+    if (record < 0 || record >= t->records) {
+        for (int64_t i = 0; i <= a->count; i++)
+            row[i] = -1;
+        return;
+    }
+    class = t->class_of[record];
+    others = t->records - t->class_size[class];
+    rng = sftn_rng_new(a->seed, SFTN_RNG_DRAW, (uint64_t)step << 32 | (uint64_t)record);
     row[0] = (int32_t)record;
     if (a->count <= others) {
         const permutation p = make_permutation(t->records, &rng);

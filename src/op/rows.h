@@ -27,7 +27,7 @@ typedef struct sftn_draws_attr {
     uint64_t seed;
 } sftn_draws_attr;
 
-/* The numbers of one record's row of draws, [1 + count]; a double holds any. */
+/* The numbers of one record's row of draws, [1 + count]; of no record, all -1. */
 void sftn_draw_row(const sftn_draws_attr *attr, int64_t record, int64_t step, int32_t *row);
 
 extern const sftn_op sftn_op_rows_dot, sftn_op_rows_mix, sftn_op_rows_replace, sftn_op_draws;

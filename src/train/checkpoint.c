@@ -7,7 +7,8 @@
  *     run.position            int64: sftn_position        run.memory: float64: sftn_memory
  *
  * The metadata holds the job's description and the options; a checkpoint is taken up only by a run
- * that has the same.  It also holds the number of threads, which a run may change, to other bits.  Random numbers need no state: they are keyed by seed, epoch and record.
+ * that has the same.  It also holds the number of threads, which a run may change, to other bits.
+ * Random numbers need no state: they are keyed by seed, epoch and record.
  * Times are not kept, so that an interrupted run ends in the same bytes as one that was not.
  */
 #include "train/run.h"

@@ -40,7 +40,7 @@ typedef struct sftn_distill_args {
     sftn_graph *g;
     const sftn_scope *scope;  /* for the method's own parameters; named "METHOD" */
     const sftn_taps *student;
-    const sftn_taps *teacher; /* every tap already detached */
+    const sftn_taps *teacher; /* inputs of g: without gradient */
     const sftn_tap_pair *pair; /* what is compared; at least one */
     int npairs;
     sftn_value labels;        /* [N,1,1,1] */

@@ -18,6 +18,8 @@ bool sftn_grow(void *array_pointer, int *capacity, int need, size_t size);
  * free().
  */
 void *sftn_aligned(size_t bytes);
+/* The same, not zeroed: what nobody touches takes no memory. */
+void *sftn_aligned_uncleared(size_t bytes);
 char *sftn_strdup(const char *s);
 
 /*

@@ -45,7 +45,7 @@ bool sftn_grow(void *array_pointer, int *capacity, int need, size_t size)
     return true;
 }
 
-void *sftn_aligned(size_t bytes)
+void *sftn_aligned_uncleared(size_t bytes)
 {
     size_t alignment = ALIGNMENT;
     void *memory;
@@ -60,6 +60,13 @@ void *sftn_aligned(size_t bytes)
     memory = aligned_alloc(alignment, bytes);
     if (memory && alignment == HUGE_PAGE)
         (void)madvise(memory, bytes, MADV_HUGEPAGE); /* before the first touch */
+    return memory;
+}
+
+void *sftn_aligned(size_t bytes)
+{
+    void *memory = sftn_aligned_uncleared(bytes);
+
     if (memory)
         memset(memory, 0, bytes);
     return memory;

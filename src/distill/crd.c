@@ -12,7 +12,7 @@
  *     -1/N sum over n of [ ln(P_0 / (P_0 + c + 1e-7)) + sum over k of ln(c / (P_k + c + 1e-7)) ]
  *
  * Z is R times the mean of the first batch's exponentials, and stays.  After a step, the records'
- * memories become M := unit(m M + (1 - m) v).  A memory is drawn uniformly from +- 1 / sqrt(dim / 3).
+ * memories become M := unit(m M + (1 - m) v).  A memory begins uniform in +- 1 / sqrt(dim / 3).
  */
 #include "distill/distill.h"
 

@@ -174,7 +174,7 @@ static bool reserve(sftn_arena *arena, size_t bytes)
 
     if (bytes <= arena->bytes)
         return true;
-    memory = sftn_aligned(bytes);
+    memory = sftn_aligned_uncleared(bytes);
     if (memory == NULL)
         return false;
     free(arena->memory);
@@ -245,7 +245,7 @@ sftn_status sftn_plan_assign_memory(sftn_plan *plan, sftn_error *err)
     if (ok && shared)
         plan->arena = reserve(shared, plan->arena_bytes + ALIGNMENT) ? shared->memory : NULL;
     else if (ok)
-        plan->arena = sftn_aligned(plan->arena_bytes + ALIGNMENT);
+        plan->arena = sftn_aligned_uncleared(plan->arena_bytes + ALIGNMENT);
     plan->frozen_memory = ok ? sftn_aligned(plan->frozen_bytes + ALIGNMENT) : NULL;
     plan->kept_memory = ok ? sftn_aligned(plan->kept_bytes + ALIGNMENT) : NULL;
     if (plan->arena == NULL || plan->frozen_memory == NULL || plan->kept_memory == NULL)

@@ -59,7 +59,8 @@ static sftn_taps add_network(const tapped *t, char side, const tapped_shape *sha
 
 /* A training set for methods that remember its records. */
 enum { RECORDS = 20 };
-static const int32_t class_of[RECORDS] = {0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1};
+static const int32_t class_of[RECORDS] = {0, 1, 2, 0, 1, 2, 0, 1, 2, 0,
+                                          1, 2, 0, 1, 2, 0, 1, 2, 0, 1};
 
 tapped tapped_of(const sftn_distiller *method, int64_t batch, const tapped_shape *student,
                  const tapped_shape *teacher)

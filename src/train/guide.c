@@ -40,7 +40,7 @@ static sftn_status mark_inputs(const sftn_guide *guide, const sftn_train_step *s
         const sftn_leaf *leaf = input_leaf(&g->node[i]);
         int output;
 
-        if (!leaf || strcmp(leaf->name, "image") == 0 || strcmp(leaf->name, "labels") == 0)
+        if (!leaf || sftn_feed_has(leaf->name))
             continue;
         output = find_output(guide->graph, leaf->name);
         if (output < 0)

@@ -11,6 +11,12 @@
 
 /* ---- batches into plans ---- */
 
+bool sftn_feed_has(const char *input)
+{
+    return strcmp(input, "image") == 0 || strcmp(input, "labels") == 0 ||
+           strcmp(input, "record") == 0;
+}
+
 sftn_status sftn_feed_open(sftn_feed *f, const sftn_plan *plan, sftn_error *err)
 {
     f->image = sftn_plan_input(plan, "image");

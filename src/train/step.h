@@ -12,6 +12,8 @@ typedef struct sftn_feed {
     const sftn_tensor *image, *labels, *record; /* NULL: the plan does not read them */
 } sftn_feed;
 
+/* True for the inputs that come from a batch. */
+bool sftn_feed_has(const char *input);
 /* ARGUMENT where the plan reads no image. */
 sftn_status sftn_feed_open(sftn_feed *f, const sftn_plan *plan, sftn_error *err);
 /* What a loader must deliver for sftn_feed_write. */

@@ -109,10 +109,7 @@ SFTN_API sftn_value sftn_mse(sftn_graph *g, sftn_value a, sftn_value b);
 SFTN_API sftn_value sftn_l2_normalize(sftn_graph *g, sftn_value x, int axes);
 /* x adaptive-average-pooled to the height of `like` (used for both axes) where x is the larger. */
 SFTN_API sftn_value sftn_pool_to_match(sftn_graph *g, sftn_value x, sftn_value like);
-/*
- * x [N,C,H,W] to `size` pixels each way by repeating or leaving out pixels (PyTorch's nearest);
- * the larger of the two sizes is a multiple of the smaller.
- */
+/* x [N,C,H,H] to `size` pixels each way: pixel i is x's pixel i H / size, rounded down. */
 SFTN_API sftn_value sftn_resize_nearest(sftn_graph *g, sftn_value x, int64_t size);
 /* x [N,C,H,W] as N matrices of C rows and H*W columns, [N,C,H*W,1]. */
 SFTN_API sftn_value sftn_channel_rows(sftn_graph *g, sftn_value x);

@@ -28,6 +28,8 @@ SFTN_API sftn_value sftn_reciprocal(sftn_graph *g, sftn_value x);
 SFTN_API sftn_value sftn_relu(sftn_graph *g, sftn_value x);   /* gradient 0 at 0, as PyTorch */
 SFTN_API sftn_value sftn_sigmoid(sftn_graph *g, sftn_value x);
 SFTN_API sftn_value sftn_tanh(sftn_graph *g, sftn_value x);
+/* 2 / sqrt(pi) times the integral of e^-t^2 from x on: the normal distribution's tail */
+SFTN_API sftn_value sftn_erfc(sftn_graph *g, sftn_value x);
 SFTN_API sftn_value sftn_softplus(sftn_graph *g, sftn_value x); /* ln(1 + e^x), stable */
 /* slope for x < 0, 1 otherwise */
 SFTN_API sftn_value sftn_leaky_relu(sftn_graph *g, sftn_value x, float slope);
@@ -103,6 +105,12 @@ typedef struct sftn_matmul_spec {
     bool trans_a, trans_b;
 } sftn_matmul_spec;
 SFTN_API sftn_value sftn_matmul(sftn_graph *g, sftn_value a, sftn_value b, sftn_matmul_spec spec);
+/*
+ * Eigenvalues [B,n,1,1], largest first, and eigenvectors [B,n,n,1], in columns, of the symmetric
+ * parts of a [B,n,n,1]; wide.  The entry of largest magnitude of each vector is positive.  Vectors
+ * of equal values have no gradient within their common space.
+ */
+SFTN_API void sftn_eigh(sftn_graph *g, sftn_value a, sftn_value *values, sftn_value *vectors);
 
 /* ---- rows of a table ---- */
 /*

@@ -10,6 +10,12 @@
 #include "distill/methods.def"
 #undef SFTN_METHOD
 
+/*
+ * Methods whose students meet a stage of training of its own before the labels: what that stage, or
+ * the one after it, minimizes.  They are in no list.
+ */
+extern const sftn_distiller sftn_distiller_ab, sftn_distiller_ft;
+
 /* Where a method keeps its parameters for pair i: its scope, numbered where there are several. */
 sftn_scope sftn_pair_scope(const sftn_distill_args *args, int i);
 

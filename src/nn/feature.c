@@ -36,23 +36,42 @@ static sftn_value keep_first(sftn_graph *g, sftn_value x, int64_t size, int64_t 
     return sftn_reshape(g, x, SFTN_SHAPE(s.dim[SFTN_N], s.dim[SFTN_C], size, size));
 }
 
-/* Pooling to a multiple of the size reads one pixel for each of the result's: it repeats them. */
+static int64_t common_multiple(int64_t a, int64_t b)
+{
+    int64_t x = a, y = b;
+
+    while (y != 0) {
+        const int64_t rest = x % y;
+
+        x = y;
+        y = rest;
+    }
+    return a / x * b;
+}
+
+/*
+ * Pixels are repeated to the least common multiple of both sizes (pooling to a multiple reads one
+ * pixel for each of the result's), then left out.
+ */
 sftn_value sftn_resize_nearest(sftn_graph *g, sftn_value x, int64_t size)
 {
     const sftn_shape s = sftn_value_shape(g, x);
     const int64_t from = s.dim[SFTN_H];
+    int64_t fine;
 
     if (sftn_is_none(x) || (from == size && s.dim[SFTN_W] == size))
         return x;
-    if (size < 1 || s.dim[SFTN_W] != from || (from % size && size % from)) {
+    if (size < 1 || s.dim[SFTN_W] != from) {
         char text[64];
 
         sftn_shape_format(&s, text, sizeof text);
-        return sftn_graph_fail(g, "resize_nearest: map %s to %lld pixels; expected a square and a "
-                               "whole ratio", text, (long long)size);
+        return sftn_graph_fail(g, "resize_nearest: map %s to %lld pixels; expected a square and at "
+                               "least 1", text, (long long)size);
     }
-    return from > size ? keep_first(g, x, size, from / size)
-                       : sftn_adaptive_avg_pool2d(g, x, size, size);
+    fine = common_multiple(from, size);
+    if (fine > from)
+        x = sftn_adaptive_avg_pool2d(g, x, fine, fine);
+    return fine > size ? keep_first(g, x, size, fine / size) : x;
 }
 
 sftn_value sftn_channel_rows(sftn_graph *g, sftn_value x)

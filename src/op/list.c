@@ -3,6 +3,7 @@
 
 #include "op/batch_norm.h"
 #include "op/conv2d.h"
+#include "op/eigh.h"
 #include "op/labels.h"
 #include "op/matmul.h"
 #include "op/move.h"

@@ -6,12 +6,15 @@
  * that made it.  Where it holds the method's own parameters, param.NAME, the features are taps and
  * pass through the method's layers; otherwise they have passed already, and the loss alone is
  * compared.  "loss" may be split over pairs: its sum counts, and the gradient is that of the sum.
+ *
+ * A loss of singular vectors is defined up to their signs, one for each image and pair, which a
+ * file has from the library that computed it.  Negating an image's maps of one pair, and their
+ * gradient, changes nothing else: each image is taken with the signs that come nearest to the file.
  */
 #include "report/verify.h"
 
 #include "base/base.h"
-#include "graph/op.h"
-#include "sftn/distill.h"
+#include "distill/distill.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -21,8 +24,14 @@
 /* Names of losses in reference files that are not the method's name here. */
 static const char *const alias[][2] = {
     {"attention", "at"}, {"hint", "fitnet"}, {"similarity", "sp"}, {"correlation", "cc"},
-    {"abound", "ab"},    {"factor", "ft"},   {"reviewkd_hcl", "reviewkd"},
+    {"reviewkd_hcl", "reviewkd"},
 };
+
+/* Losses that no listed method offers by itself. */
+static const struct {
+    const char *name;
+    const sftn_distiller *method;
+} unlisted[] = {{"abound", &sftn_distiller_ab}, {"factor", &sftn_distiller_ft}};
 
 /* Settings in the metadata that are options of methods. */
 static const char *const setting[][2] = {
@@ -31,6 +40,9 @@ static const char *const setting[][2] = {
     {"k", "k"},           {"w_distance", "distance"},
 };
 
+/* Methods whose pairs have a sign of their own for each image. */
+static const char *const sign_free[] = {"kdsvd"};
+
 enum { MAX_INPUTS = 4 * SFTN_MAX_PAIRS + 3 };
 
 /* An array of the file that is an input of the graph. */
@@ -38,6 +50,7 @@ typedef struct input {
     const sftn_array *array;
     sftn_value value;
     bool student; /* its gradient is compared */
+    int pair;     /* which pair it belongs to, -1: none */
 } input;
 
 typedef struct loss_graph {
@@ -50,6 +63,7 @@ typedef struct loss_graph {
     sftn_tap_pair pair[SFTN_MAX_PAIRS];
     int npairs;
     sftn_value labels;
+    double *sign; /* [npairs][images], 1 or -1 */
 } loss_graph;
 
 static void loss_graph_free(loss_graph *l)
@@ -58,6 +72,7 @@ static void loss_graph_free(loss_graph *l)
     sftn_graph_free(l->g);
     sftn_params_free(l->params);
     free(l->options);
+    free(l->sign);
 }
 
 /* ---- inputs ---- */
@@ -75,7 +90,7 @@ static sftn_value add_input(loss_graph *l, const sftn_tensors *t, const char *na
     /* Features are what a network computes in the plan's precision; logits and labels are wide. */
     type.wide = a->rank < 4;
     l->in[l->nin] = (input){
-        .array = a, .value = sftn_graph_input(l->g, name, type), .student = student};
+        .array = a, .value = sftn_graph_input(l->g, name, type), .student = student, .pair = -1};
     return l->in[l->nin++].value;
 }
 
@@ -111,10 +126,22 @@ static void add_inputs(loss_graph *l, const sftn_tensors *t)
         snprintf(p->teacher_name, sizeof p->teacher_name, "%.20s", d);
         p->student = add_input(l, t, s, true);
         p->teacher = add_input(l, t, d, false);
+        for (int k = 1; k <= 2 && k <= l->nin; k++)
+            l->in[l->nin - k].pair = l->npairs;
         p->norm.scale = add_vector(l, t, i, "scale");
         p->norm.offset = add_vector(l, t, i, "offset");
     }
     l->labels = add_input(l, t, "labels", false);
+}
+
+/* The sign with which element j of an input's array is taken, and its gradient. */
+static double sign_of(const loss_graph *l, const input *in, int64_t j)
+{
+    const int64_t images = in->array->dim[0];
+
+    if (in->pair < 0)
+        return 1.0;
+    return l->sign[in->pair * images + j / (in->array->count / images)];
 }
 
 static sftn_status write_inputs(loss_graph *l, sftn_error *err)
@@ -131,8 +158,9 @@ static sftn_status write_inputs(loss_graph *l, sftn_error *err)
         if (!values)
             return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory for %s", a->name);
         for (int64_t j = 0; j < a->count; j++)
-            values[j] = a->element == SFTN_ELEMENT_I64 ? (double)((const int64_t *)a->data)[j]
-                                                       : (double)((const float *)a->data)[j];
+            values[j] = a->element == SFTN_ELEMENT_I64
+                            ? (double)((const int64_t *)a->data)[j]
+                            : sign_of(l, &l->in[i], j) * (double)((const float *)a->data)[j];
         status = sftn_plan_write(l->plan, a->name, values, err);
         free(values);
     }
@@ -264,18 +292,125 @@ static sftn_status compare_loss(sftn_verify_case *v, const loss_graph *l, sftn_e
     return status;
 }
 
+/* The gradient called name by an input, signs undone; NULL with *status set on failure. */
+static double *read_gradient(const loss_graph *l, const input *in, const char *name,
+                             sftn_status *status, sftn_error *err)
+{
+    double *grad = sftn_calloc((size_t)in->array->count, sizeof *grad);
+
+    *status = grad ? sftn_plan_read(l->plan, name, grad, err)
+                   : sftn_fail(err, SFTN_ERR_MEMORY, "out of memory for %s", name);
+    if (*status == SFTN_OK) {
+        for (int64_t j = 0; j < in->array->count; j++)
+            grad[j] *= sign_of(l, in, j);
+        return grad;
+    }
+    free(grad);
+    return NULL;
+}
+
 static sftn_status compare(sftn_verify_case *v, const loss_graph *l, sftn_error *err)
 {
     sftn_status status = compare_loss(v, l, err);
 
-    for (int i = 0; i < l->g->nsinks && status == SFTN_OK; i++) {
-        const sftn_sink *sink = &l->g->sink[i];
-        const sftn_shape shape = sftn_value_shape(l->g, sink->value);
+    for (int i = 0; i < l->nin && status == SFTN_OK; i++) {
+        const input *in = &l->in[i];
+        char name[192];
+        double *grad;
 
-        if (sink->kind == SFTN_SINK_OUTPUT && strncmp(sink->name, "grad.", 5) == 0)
-            status = sftn_check_output(&v->grad, v->file, l->plan, sink->name,
-                                       sftn_shape_count(&shape), err);
+        snprintf(name, sizeof name, "grad.%s", in->array->name);
+        if (!in->student || !sftn_tensors_find(v->file, name))
+            continue;
+        grad = read_gradient(l, in, name, &status, err);
+        if (grad)
+            status = sftn_check_array(&v->grad, v->file, name, grad, in->array->count, err);
+        free(grad);
     }
+    for (int i = 0; i < sftn_params_count(l->params) && status == SFTN_OK; i++) {
+        const sftn_param *p = sftn_params_get(l->params, i);
+        char name[192];
+
+        snprintf(name, sizeof name, "grad.param.%s", p->name);
+        if (sftn_tensors_find(v->file, name))
+            status = sftn_check_output(&v->grad, v->file, l->plan, name, p->count, err);
+    }
+    return status;
+}
+
+/* ---- signs ---- */
+
+/* Add to error[images] the squared deviation of every gradient, relative to its own size. */
+static sftn_status add_errors(const loss_graph *l, const sftn_tensors *t, double *error,
+                              sftn_error *err)
+{
+    sftn_status status = SFTN_OK;
+
+    for (int i = 0; i < l->nin && status == SFTN_OK; i++) {
+        const sftn_array *a = l->in[i].array, *want;
+        const int64_t each = a->count / a->dim[0];
+        char name[192];
+        double *grad, size = 0.0;
+
+        snprintf(name, sizeof name, "grad.%s", a->name);
+        if (!l->in[i].student)
+            continue;
+        status = sftn_tensors_expect(t, name, SFTN_ELEMENT_F32, a->count, &want, err);
+        grad = status ? NULL : read_gradient(l, &l->in[i], name, &status, err);
+        for (int64_t j = 0; grad && j < a->count; j++)
+            size += pow((double)((const float *)want->data)[j], 2.0);
+        for (int64_t j = 0; grad && j < a->count; j++)
+            error[j / each] += pow(grad[j] - (double)((const float *)want->data)[j], 2.0) / size;
+        free(grad);
+    }
+    return status;
+}
+
+/* Set l->sign to the best for each image, of all combinations of the pairs after the first. */
+static sftn_status search_signs(loss_graph *l, const sftn_tensors *t, double *best, double *least,
+                                sftn_error *err)
+{
+    const int64_t images = l->in[0].array->dim[0];
+    double *error = least + images;
+    sftn_status status = SFTN_OK;
+
+    for (int set = 0; set < 1 << (l->npairs - 1) && status == SFTN_OK; set++) {
+        for (int64_t k = 0; k < l->npairs * images; k++)
+            l->sign[k] = k >= images && set >> (k / images - 1) & 1 ? -1.0 : 1.0;
+        memset(error, 0, (size_t)images * sizeof *error);
+        status = write_inputs(l, err);
+        if (status == SFTN_OK) {
+            sftn_plan_run(l->plan);
+            status = add_errors(l, t, error, err);
+        }
+        for (int64_t n = 0; n < images && status == SFTN_OK; n++) {
+            if (set > 0 && !(error[n] < least[n]))
+                continue;
+            least[n] = error[n];
+            for (int64_t i = 0; i < l->npairs; i++)
+                best[i * images + n] = l->sign[i * images + n];
+        }
+    }
+    memcpy(l->sign, best, (size_t)(l->npairs * images) * sizeof *best);
+    return status;
+}
+
+static sftn_status choose_signs(loss_graph *l, const sftn_distiller *m, const sftn_tensors *t,
+                                sftn_error *err)
+{
+    const int64_t images = l->in[0].array->dim[0], count = l->npairs * images;
+    double *best;
+    sftn_status status = SFTN_OK;
+
+    l->sign = sftn_calloc((size_t)count, sizeof *l->sign);
+    best = sftn_calloc((size_t)(count + 2 * images), sizeof *best);
+    if (!l->sign || !best)
+        status = sftn_fail(err, SFTN_ERR_MEMORY, "out of memory for signs");
+    for (int64_t k = 0; k < count && status == SFTN_OK; k++)
+        l->sign[k] = 1.0;
+    for (size_t i = 0; i < SFTN_COUNT(sign_free) && status == SFTN_OK; i++)
+        if (strcmp(m->name, sign_free[i]) == 0)
+            status = search_signs(l, t, best, best + count, err);
+    free(best);
     return status;
 }
 
@@ -285,11 +420,24 @@ static sftn_status run_loss(sftn_verify_case *v, loss_graph *l, const sftn_disti
     sftn_status status = compile(l, v, m, err);
 
     if (status == SFTN_OK)
+        status = choose_signs(l, m, v->file, err);
+    if (status == SFTN_OK)
         status = write_inputs(l, err);
     if (status != SFTN_OK)
         return status;
     sftn_plan_run(l->plan);
     return compare(v, l, err);
+}
+
+static const sftn_distiller *find_method(const char *name)
+{
+    for (size_t i = 0; i < SFTN_COUNT(unlisted); i++)
+        if (strcmp(name, unlisted[i].name) == 0)
+            return unlisted[i].method;
+    for (size_t i = 0; i < SFTN_COUNT(alias); i++)
+        if (strcmp(name, alias[i][0]) == 0)
+            name = alias[i][1];
+    return sftn_distiller_find(name, NULL);
 }
 
 sftn_status sftn_verify_loss(sftn_verify_case *v, sftn_error *err)
@@ -307,11 +455,8 @@ sftn_status sftn_verify_loss(sftn_verify_case *v, sftn_error *err)
     if (status == SFTN_OK && (!l.g || !l.params))
         status = sftn_fail(err, SFTN_ERR_MEMORY, "out of memory for a graph");
     if (status == SFTN_OK) {
-        for (size_t i = 0; i < SFTN_COUNT(alias); i++)
-            if (strcmp(name, alias[i][0]) == 0)
-                name = alias[i][1];
         add_inputs(&l, v->file);
-        m = sftn_distiller_find(name, NULL);
+        m = find_method(name);
         if (!m || l.npairs == 0)
             v->missing = true;
         else

@@ -2,6 +2,7 @@
  * gradients: of every method into the student and into the method's own parameters, against finite
  * differences in double precision; batches of one, odd sizes, shapes that differ.
  */
+#include "distill/distill.h"
 #include "distill/tapped.h"
 #include "test.h"
 
@@ -221,6 +222,16 @@ TEST(every_gradient_equals_finite_differences_where_sizes_differ)
     for (int i = 0; (m = sftn_distiller_list(i)) != NULL; i++)
         if (!channel_by_channel(m))
             check_method(m, 3, &tapped_student, &tapped_smaller, "other channels and sizes");
+}
+
+TEST(losses_of_earlier_stages_of_training_have_these_gradients_too)
+{
+    const sftn_distiller *const m[] = {&sftn_distiller_ab, &sftn_distiller_ft};
+
+    for (int i = 0; i < 2; i++) {
+        check_method(m[i], 4, &tapped_student, &tapped_student, "equal shapes");
+        check_method(m[i], 3, &tapped_student, &tapped_wider, "other channels");
+    }
 }
 
 TEST(odd_sizes_and_few_channels_are_as_good)

@@ -63,7 +63,8 @@ static void check_same(const char *name, double found, double expected, double t
 TEST(a_student_equal_to_its_teacher_has_no_loss)
 {
     static const char *const names[] = {"kd",  "fitnet", "at",  "sp",  "cc",  "rkd",
-                                        "pkt", "fsp",    "nst", "dkd"};
+                                        "pkt", "fsp",    "nst", "dkd", "kdsvd",
+                                        "reviewkd"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         check_same(names[i], loss_of_mapped(names[i], same, same), 0.0, 1e-6);
@@ -82,7 +83,7 @@ TEST(dist_of_equal_answers_is_what_its_epsilon_leaves)
 
 TEST(positive_scaling_of_the_students_features_changes_nothing)
 {
-    static const char *const names[] = {"at", "sp", "rkd", "pkt", "nst"};
+    static const char *const names[] = {"at", "sp", "rkd", "pkt", "nst", "kdsvd"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const double loss = loss_of(names[i], same);
@@ -188,15 +189,121 @@ TEST(vid_of_a_perfect_mean_is_half_the_logarithm_of_the_variance)
     CHECK(loss_of("vid", same) > 3 * 0.5 * log(5.0));
 }
 
-TEST(fsp_refuses_unequal_channels_and_names_methods_that_do_not)
+static void check_refused(const char *name, const char *pairs, const char *text)
 {
-    tapped t = tapped_new("fsp", 2, &tapped_student, &tapped_wider);
+    tapped t = tapped_new(name, 2, &tapped_student, &tapped_wider);
     sftn_error err;
 
-    CHECK(sftn_is_none(tapped_build(&t, NULL)));
+    CHECK(sftn_is_none(tapped_build(&t, pairs)));
+    CHECK_FAILS(sftn_graph_status(t.n.g, &err), SFTN_ERR_ARGUMENT, &err, text);
+    tapped_free(&t);
+}
+
+TEST(fsp_and_kdsvd_refuse_unequal_channels_and_name_methods_that_do_not)
+{
+    check_refused("fsp", NULL, "the student's stem has 4 channels and the teacher's stem 5");
+    check_refused("fsp", NULL, "at, nst and vid take unequal channels");
+    check_refused("kdsvd", NULL, "the student's stage1 has 4 channels and the teacher's stage1 7");
+    check_refused("kdsvd", NULL, "at, nst and vid take unequal channels");
+    check_refused("fsp", "stage1", "one pair of maps given");
+    check_refused("kdsvd", "stage1", "one pair of maps given");
+}
+
+/* A vector's sign matters beside that of the stage before; it cancels where all are turned. */
+TEST(kdsvd_depends_on_signs_of_stages_beside_each_other)
+{
+    tapped t = tapped_new("kdsvd", 3, &tapped_student, &tapped_student);
+    sftn_taps s = t.student, d = t.teacher;
+
+    sftn_graph_output(t.n.g, "loss", tapped_loss(&t, &s, &d));
+    for (int i = 0; i < TAPPED_STAGES; i++) {
+        s.stage[i].feature = sftn_neg(t.n.g, t.student.stage[i].feature);
+        d.stage[i].feature = sftn_neg(t.n.g, t.teacher.stage[i].feature);
+        sftn_graph_output(t.n.g, i == 0 ? "one" : i == 1 ? "two" : "all", tapped_loss(&t, &s, &d));
+    }
+    tapped_compile(&t, 2);
+    net_run(&t.n);
+    CHECK_NEAR(net_scalar(&t.n, "all"), net_scalar(&t.n, "loss"), 1e-12);
+    CHECK(fabs(net_scalar(&t.n, "one") - net_scalar(&t.n, "loss")) > 1e-6);
+    CHECK(fabs(net_scalar(&t.n, "two") - net_scalar(&t.n, "loss")) > 1e-6);
+    tapped_free(&t);
+}
+
+/* The expectation of what is negative of a normal distribution, by the rule of trapezoids. */
+static double negative_mean(double mu, double sigma)
+{
+    const double step = sigma * 1e-4;
+    double weight = 0.0, sum = 0.0;
+
+    for (double x = -8.0 * sigma + mu; x < 0.0; x += step) {
+        const double w = exp(-0.5 * (x - mu) * (x - mu) / (sigma * sigma));
+
+        weight += w;
+        sum += w * x;
+    }
+    return sum / weight;
+}
+
+/*
+ * With a teacher far below every margin the target is the margin itself: one pixel of the student
+ * at 0 is then at the distance -m.
+ */
+TEST(ofds_margin_is_the_mean_of_what_the_batch_norm_makes_negative)
+{
+    static const tapped_shape one = {{1, 1, 1, 4}, {1, 1, 1, 1}};
+    static const double scale[] = {1.0, -0.5, 2.0, 0.1}, offset[] = {0.3, -0.2, 1.5, 1.0};
+    static const double zero[4] = {0}, low[] = {-1e6, -1e6, -1e6, -1e6};
+    tapped t = tapped_new("ofd", 1, &one, &one);
+    sftn_taps s = {.nstages = 1, .stage = {t.student.stage[2]}};
+    sftn_taps d = {.nstages = 1, .stage = {t.teacher.stage[2]}};
+    double expected = pow(-3.0 * 0.1, 2.0); /* Phi(-10) is below 0.001 */
+
+    sftn_graph_output(t.n.g, "loss", tapped_loss(&t, &s, &d));
+    tapped_compile(&t, 1);
+    net_write(&t.n, "s.stage3.preact", zero);
+    net_write(&t.n, "t.stage3.preact", low);
+    net_write(&t.n, "t.stage3.preact.scale", scale);
+    net_write(&t.n, "t.stage3.preact.offset", offset);
+    net_run(&t.n);
+    for (int i = 0; i < 3; i++)
+        expected += pow(negative_mean(offset[i], fabs(scale[i])), 2.0);
+    CHECK_NEAR(net_scalar(&t.n, "loss"), expected, 1e-3);
+    tapped_free(&t);
+}
+
+TEST(ofd_is_zero_where_the_student_is_right_or_low_enough)
+{
+    static const tapped_shape one = {{1, 1, 1, 4}, {1, 1, 1, 1}};
+    /* Margins of a standard normal distribution are -0.798. */
+    static const double teacher[] = {2.0, -0.3, -5.0, -0.1}, student[] = {2.0, -0.4, -0.8, -9.0};
+    static const double scale[] = {1, 1, 1, 1}, offset[] = {0, 0, 0, 0};
+    static const double high[] = {2.0, -0.4, -0.7, -9.0};
+    tapped t = tapped_new("ofd", 1, &one, &one);
+    sftn_taps s = {.nstages = 1, .stage = {t.student.stage[2]}};
+    sftn_taps d = {.nstages = 1, .stage = {t.teacher.stage[2]}};
+
+    sftn_graph_output(t.n.g, "loss", tapped_loss(&t, &s, &d));
+    tapped_compile(&t, 1);
+    net_write(&t.n, "s.stage3.preact", student);
+    net_write(&t.n, "t.stage3.preact", teacher);
+    net_write(&t.n, "t.stage3.preact.scale", scale);
+    net_write(&t.n, "t.stage3.preact.offset", offset);
+    net_run(&t.n);
+    CHECK_NEAR(net_scalar(&t.n, "loss"), 0.0, 1e-12);
+    net_write(&t.n, "s.stage3.preact", high);
+    net_run(&t.n);
+    CHECK_NEAR(net_scalar(&t.n, "loss"), pow(sqrt(2.0 / 3.14159265358979) - 0.7, 2.0), 1e-6);
+    tapped_free(&t);
+}
+
+TEST(ofd_needs_taps_that_a_batch_norm_makes)
+{
+    tapped t = tapped_new("ofd", 2, &tapped_student, &tapped_wider);
+    sftn_error err;
+
+    CHECK(sftn_is_none(tapped_build(&t, "stage2")));
     CHECK_FAILS(sftn_graph_status(t.n.g, &err), SFTN_ERR_ARGUMENT, &err,
-                "the student's stem has 4 channels and the teacher's stem 5");
-    CHECK_CONTAINS(err.text, "at, nst and vid take unequal channels");
+                "no batch norm makes the teacher's stage2");
     tapped_free(&t);
 }
 

@@ -40,7 +40,8 @@ TEST(default_weights_are_the_benchmarks)
     } published[] = {
         {"kd", 0.9, 0.1},  {"fitnet", 100, 1}, {"at", 1000, 1}, {"sp", 3000, 1}, {"cc", 0.02, 1},
         {"vid", 1, 1},     {"rkd", 1, 1},      {"pkt", 30000, 1}, {"fsp", 50, 1}, {"nst", 50, 1},
-        {"dkd", 1, 1},     {"dist", 1, 1},
+        {"kdsvd", 1, 1},   {"dkd", 1, 1},      {"dist", 1, 1},
+        {"ofd", 1e-3, 1},  {"reviewkd", 5, 1},
     };
 
     for (size_t i = 0; i < sizeof published / sizeof *published; i++) {
@@ -58,6 +59,7 @@ TEST(default_settings_are_the_papers)
     } published[] = {
         {"kd", "temperature", "4"}, {"at", "p", "2"},      {"cc", "dim", "128"},
         {"vid", "variance", "5"},   {"rkd", "distance", "25"}, {"rkd", "angle", "50"},
+        {"kdsvd", "k", "1"},
         {"dkd", "temperature", "4"}, {"dkd", "alpha", "1"}, {"dkd", "beta", "8"},
         {"dist", "temperature", "4"}, {"dist", "beta", "2"}, {"dist", "gamma", "2"},
     };

@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include <math.h>
+#include <stdio.h>
 
 TEST(cross_entropy_is_minus_the_mean_log_probability)
 {
@@ -123,39 +124,48 @@ TEST(only_the_larger_map_is_pooled)
     net_free(&n);
 }
 
-/* Pixel (y, x) of the result is the pixel (y H / h, x W / w), rounded down, of x. */
-TEST(nearest_resizing_repeats_or_leaves_out_pixels)
+static void check_nearest(const double *x, const double *y, int from, int to)
 {
-    net n = net_new();
-    sftn_value x = net_input(&n, "x", 2, 3, 4, 4);
-    double in[96], up[2 * 3 * 64], down[2 * 3 * 4];
+    for (int m = 0; m < 6; m++)
+        for (int i = 0; i < to; i++)
+            for (int j = 0; j < to; j++)
+                CHECK_NEAR(y[(m * to + i) * to + j],
+                           x[(m * from + i * from / to) * from + j * from / to], 0.0);
+}
 
-    sftn_graph_output(n.g, "up", sftn_resize_nearest(n.g, x, 8));
-    sftn_graph_output(n.g, "down", sftn_resize_nearest(n.g, x, 2));
-    CHECK_INT(sftn_resize_nearest(n.g, x, 4).id, x.id);
+TEST(nearest_resizing_repeats_and_leaves_out_pixels)
+{
+    static const int sizes[] = {12, 3, 4, 9, 1, 7};
+    net n = net_new();
+    sftn_value x = net_input(&n, "x", 2, 3, 6, 6);
+    double in[216], out[6 * 144];
+    char name[16];
+
+    CHECK_INT(sftn_resize_nearest(n.g, x, 6).id, x.id);
+    for (int i = 0; i < 6; i++) {
+        snprintf(name, sizeof name, "y%d", i);
+        sftn_graph_output(n.g, name, sftn_resize_nearest(n.g, x, sizes[i]));
+    }
     net_compile(&n);
-    for (int i = 0; i < 96; i++)
+    for (int i = 0; i < 216; i++)
         in[i] = i;
     net_write(&n, "x", in);
     net_run(&n);
-    net_read(&n, "up", up);
-    net_read(&n, "down", down);
-    for (int m = 0; m < 6; m++) {
-        for (int i = 0; i < 64; i++)
-            CHECK_NEAR(up[64 * m + i], 16.0 * m + 4.0 * (i / 16) + i % 8 / 2, 0.0);
-        for (int i = 0; i < 4; i++)
-            CHECK_NEAR(down[4 * m + i], 16.0 * m + 8.0 * (i / 2) + 2.0 * (i % 2), 0.0);
+    for (int i = 0; i < 6; i++) {
+        snprintf(name, sizeof name, "y%d", i);
+        net_read(&n, name, out);
+        check_nearest(in, out, 6, sizes[i]);
     }
     net_free(&n);
 }
 
-TEST(nearest_resizing_needs_a_whole_ratio)
+TEST(nearest_resizing_takes_squares)
 {
     net n = net_new();
     sftn_error err;
 
-    sftn_resize_nearest(n.g, net_input(&n, "x", 1, 1, 4, 4), 6);
-    CHECK_FAILS(sftn_graph_status(n.g, &err), SFTN_ERR_ARGUMENT, &err, "[1,1,4,4] to 6 pixels");
+    sftn_resize_nearest(n.g, net_input(&n, "x", 1, 1, 4, 5), 6);
+    CHECK_FAILS(sftn_graph_status(n.g, &err), SFTN_ERR_ARGUMENT, &err, "[1,1,4,5] to 6 pixels");
     net_free(&n);
 }
 

@@ -4,6 +4,7 @@
 #include "backend/cpu/dnnl_common.h"
 #include "op/batch_norm.h"
 #include "op/conv2d.h"
+#include "op/eigh.h"
 #include "op/labels.h"
 #include "op/matmul.h"
 #include "op/move.h"

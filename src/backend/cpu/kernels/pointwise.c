@@ -18,6 +18,7 @@
 #define SFTN_TANH(x) k_tanh(x)
 #define SFTN_POW(x, y) k_pow(x, y)
 #define SFTN_ABS(x) k_abs(x)
+#define SFTN_ERFC(x) k_erfc(x)
 
 typedef void loop(float *o, const float *x, const float *y, float p, float q, int64_t n);
 

@@ -13,12 +13,23 @@
 extern "C" {
 #endif
 
-/* Measured with the threads of sftn_get_threads. */
+/*
+ * Measured with the threads of sftn_get_threads.  Copies are of as many bytes, read plus written,
+ * as the processor's caches hold and fewer and more: 64 KiB, and four times as many from each
+ * to the next.
+ */
+enum { SFTN_COPY_SIZES = 7 };
 typedef struct sftn_peak {
-    const char *isa;   /* whose multiply-adds were timed: "avx512_bf16" */
-    double flops;      /* a second: independent multiply-adds in registers, each counted as two */
-    double copy_bytes; /* a second, read plus written: a copy between arrays larger than caches */
+    const char *isa; /* whose multiply-adds were timed: "avx512_bf16" */
+    double flops;    /* a second: independent multiply-adds in registers, each counted as two */
+    double copy_bytes[SFTN_COPY_SIZES]; /* a second; the last is from memory to memory */
 } sftn_peak;
+
+/* Bytes of copy i: 2^16 4^i. */
+static inline double sftn_copy_size(int i)
+{
+    return (double)(INT64_C(65536) << 2 * i);
+}
 
 /*
  * The fastest multiply-adds that the machine has for operands of a precision, and its memory.
@@ -27,7 +38,7 @@ typedef struct sftn_peak {
 SFTN_API sftn_status sftn_measure_peak(sftn_precision precision, sftn_peak *peak,
                                        sftn_error *err);
 
-/* The least time that so much arithmetic and so many bytes take. */
+/* The least time for a kernel's arithmetic and for a copy of as many bytes as it touches. */
 SFTN_API double sftn_roofline_seconds(const sftn_peak *peak, double flops, double bytes);
 
 /* Steps of a plan that are alike; times and amounts are of all of them in one run. */

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SHARE_SHOWN 0.001
+
 sftn_status cli_profile_new(const sftn_plan *plan, sftn_precision precision, double step_ms,
                             cli_profile *p, sftn_error *err)
 {
@@ -31,7 +33,9 @@ typedef struct total {
 
 static double bound(const cli_profile *p, const sftn_profile_row *r)
 {
-    return sftn_roofline_seconds(&p->peak, r->flops, r->bytes);
+    const double n = r->steps;
+
+    return n * sftn_roofline_seconds(&p->peak, r->flops / n, r->bytes / n);
 }
 
 static void add(total *t, const cli_profile *p, const sftn_profile_row *r)
@@ -76,8 +80,15 @@ static total *add_up(const cli_profile *p, int *n, total *all)
 
 void cli_peak_print(const sftn_peak *peak)
 {
-    printf("%-14s %.1f GFLOP/s (%s), memory copied at %.1f GB/s\n", "machine's peak",
-           1e-9 * peak->flops, peak->isa, 1e-9 * peak->copy_bytes);
+    printf("%-14s %.1f GFLOP/s (%s)\n", "peak", 1e-9 * peak->flops, peak->isa);
+    printf("%-14s", "copy of");
+    for (int i = 0; i < SFTN_COPY_SIZES; i++) {
+        char size[32];
+
+        cli_format_bytes((int64_t)sftn_copy_size(i), size, sizeof size);
+        printf(" %s at %.1f%s", size, 1e-9 * peak->copy_bytes[i],
+               i < SFTN_COPY_SIZES - 1 ? "," : " GB/s\n");
+    }
 }
 
 static void print_head(const char *last)
@@ -95,6 +106,28 @@ static void print_total(const total *t, double all_seconds)
            1e-9 * t->flops / s, 1e-9 * t->bytes / s, 100.0 * t->bound / s);
 }
 
+/* The rows that matter, and the others as one. */
+static void print_rows(const cli_profile *p, const total *all)
+{
+    total others = {0};
+
+    for (int i = 0; i < p->nrows; i++) {
+        const sftn_profile_row *r = &p->row[i];
+        total one = {0};
+
+        add(r->seconds < SHARE_SHOWN * all->seconds ? &others : &one, p, r);
+        if (one.steps == 0)
+            continue;
+        print_total(&one, all->seconds);
+        printf("%s, %s%s%s, %s\n", r->op, r->kernel, r->detail[0] ? ", " : "", r->detail,
+               r->shapes);
+    }
+    if (others.steps > 0) {
+        print_total(&others, all->seconds);
+        printf("kernels that take less than %.1f %% each\n", 100.0 * SHARE_SHOWN);
+    }
+}
+
 void cli_profile_print(const cli_profile *p)
 {
     total all;
@@ -103,15 +136,7 @@ void cli_profile_print(const cli_profile *p)
 
     cli_peak_print(&p->peak);
     print_head("kernels");
-    for (int i = 0; i < p->nrows; i++) {
-        const sftn_profile_row *r = &p->row[i];
-        total one = {0};
-
-        add(&one, p, r);
-        print_total(&one, all.seconds);
-        printf("%s, %s%s%s, %s\n", r->op, r->kernel, r->detail[0] ? ", " : "", r->detail,
-               r->shapes);
-    }
+    print_rows(p, &all);
     print_head("ops");
     for (int i = 0; list && i < n; i++) {
         print_total(&list[i], all.seconds);
@@ -119,11 +144,11 @@ void cli_profile_print(const cli_profile *p)
     }
     print_total(&all, all.seconds);
     printf("%s\n", all.op);
-    printf("\nKernels take %.2f ms of a step's %.2f; the rest is the update of weights.\n",
-           1e3 * all.seconds, p->step_ms);
+    printf("\nThe median step takes %.2f ms: also the update of weights, and what interrupts it.\n",
+           p->step_ms);
     puts("GFLOP: by the op's definition (Winograd's algorithm computes less).  MB: operands and\n"
-         "results once each.  Roofline: the least time for both at the machine's peak, as a share\n"
-         "of the time taken; what lies in caches may exceed it.");
+         "results once each.  Roofline: the time of the arithmetic at the machine's peak, or of a\n"
+         "copy of as many bytes, whichever is longer, as a share of the time taken.");
     free(list);
 }
 
@@ -136,11 +161,19 @@ static void add_text(json_object *o, const char *key, const char *text)
 
 void cli_peak_add(const sftn_peak *peak, json_object *o)
 {
-    json_object *at = json_object_new_object();
+    json_object *at = json_object_new_object(), *copies = json_object_new_array();
 
+    for (int i = 0; i < SFTN_COPY_SIZES; i++) {
+        json_object *copy = json_object_new_object();
+
+        json_object_object_add(copy, "bytes",
+                               json_object_new_int64((int64_t)sftn_copy_size(i)));
+        cli_add_number(copy, "gb_per_s", 1e-9 * peak->copy_bytes[i]);
+        json_object_array_add(copies, copy);
+    }
     add_text(at, "isa", peak->isa);
     cli_add_number(at, "gflop_per_s", 1e-9 * peak->flops);
-    cli_add_number(at, "copy_gb_per_s", 1e-9 * peak->copy_bytes);
+    json_object_object_add(at, "copies", copies);
     json_object_object_add(o, "peak", at);
 }
 

@@ -26,7 +26,8 @@ typedef struct sftn_kernel {
     void (*destroy)(void *state); /* NULL: nothing to destroy */
     size_t workspace;             /* bytes, alive during run only */
     unsigned in_place;            /* bit i: output 0 may share memory with input i */
-    double flops;                 /* arithmetic of one run, for profiles; 0: not counted */
+    double flops; /* arithmetic of one run by the op's definition, for profiles; 0: not counted */
+    bool product; /* a convolution or matrix product, or a gradient of one */
 } sftn_kernel;
 
 /*

@@ -15,6 +15,7 @@ static sftn_status make(sftn_cpu *cpu, sftn_kernel_request *r, sftn_conv *c, sft
     c->op = r->node->op->name;
     status = sftn_cpu_winograd_fits(cpu, c) ? sftn_cpu_winograd(cpu, c, kernel, err)
                                             : sftn_dnnl_conv(cpu, c, kernel, err);
+    kernel->product = true;
     kernel->flops = 2.0 * (double)sftn_shape_count(&c->y) *
                     (double)(c->w.dim[1] * c->w.dim[2] * c->w.dim[3]);
     return status;

@@ -150,6 +150,9 @@ typedef struct sftn_cpu_kernels {
                           int64_t row);
 
     const sftn_winograd_kernels *winograd;
+
+    /* Arithmetic done, in registers: of pairs of bfloat16 where that is an instruction. */
+    double (*multiply_adds)(bool bf16, int64_t rounds);
 } sftn_cpu_kernels;
 
 #define SFTN_ISA_JOIN2(name, isa) name##_##isa
@@ -290,6 +293,7 @@ void K(max_pool_which)(const sftn_pool_map *m, const void *x, uint16_t *which, i
 void K(max_pool_grad)(const sftn_pool_map *m, const uint16_t *which, const void *gy, void *gx,
                       int64_t row);
 extern const sftn_winograd_kernels K(winograd);
+double K(multiply_adds)(bool bf16, int64_t rounds);
 #endif
 
 #endif

@@ -28,4 +28,5 @@ const sftn_cpu_kernels SFTN_LOCAL(sftn_cpu_kernels) = {
     .max_pool_which = K(max_pool_which),
     .max_pool_grad = K(max_pool_grad),
     .winograd = &K(winograd),
+    .multiply_adds = K(multiply_adds),
 };

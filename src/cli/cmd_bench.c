@@ -176,7 +176,8 @@ static int report(cli_workload *w, const bench_options *opt, const sftn_plan_opt
     sftn_error err = {0};
     int code = CLI_DONE;
 
-    if (opt->profile && cli_profile_new(w, plan->precision, t->median_ms, &profile, &err) != SFTN_OK) {
+    if (opt->profile &&
+        cli_profile_new(w, plan->precision, t->median_ms, &profile, &err) != SFTN_OK) {
         code = cli_fail(&err);
     } else if (opt->json) {
         print_json(w, plan, t, opt->profile ? &profile : NULL);

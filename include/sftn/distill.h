@@ -14,6 +14,7 @@
 #define SFTN_DISTILL_H
 
 #include "sftn/model.h"
+#include "sftn/op.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -39,12 +40,17 @@ typedef struct sftn_distill_args {
     sftn_graph *g;
     const sftn_scope *scope;  /* for the method's own parameters; named "METHOD" */
     const sftn_taps *student;
-    const sftn_taps *teacher; /* every tap already detached */
+    const sftn_taps *teacher; /* inputs of g: without gradient */
     const sftn_tap_pair *pair; /* what is compared; at least one */
     int npairs;
     sftn_value labels;        /* [N,1,1,1] */
     int classes;
     const void *options;      /* the method's own options struct */
+    /* For methods that keep something of every record; NULL, SFTN_NONE where nobody says. */
+    const sftn_draw_table *records; /* the training set's, with their classes */
+    sftn_value record;              /* [N,1,1,1] which of them the batch holds */
+    sftn_value drawn;               /* [N,1+K,1,1] draws for it; SFTN_NONE: the method draws */
+    uint64_t seed;                  /* of what a method draws */
 } sftn_distill_args;
 
 typedef struct sftn_distiller {

@@ -59,9 +59,6 @@ SFTN_API sftn_taps sftn_model_build(const sftn_model *model, const sftn_scope *s
 /* Shape of the feature after stage i (0: stem) for an image shape. */
 SFTN_API sftn_shape sftn_model_feature_shape(const sftn_model *model, sftn_shape image, int stage);
 
-/* The same taps without gradient, each through one sftn_detach. */
-SFTN_API sftn_taps sftn_taps_detach(sftn_graph *g, const sftn_taps *taps);
-
 /* A published tap and its name: "stem", "stage1", "stage1.preact", ..., "pooled", "logits". */
 typedef struct sftn_named_tap {
     char name[24];

@@ -27,21 +27,43 @@ typedef enum sftn_layout {
 } sftn_layout;
 
 typedef struct sftn_plan sftn_plan;
+typedef struct sftn_arena sftn_arena;
 typedef struct sftn_backend sftn_backend;
 
 typedef struct sftn_plan_options {
     const char *backend; /* "cpu" (default for NULL) or "ref": double precision, slow, the oracle */
     sftn_precision precision; /* ignored by ref */
     bool no_fusion;           /* keep every node a step of its own */
-    bool profile;             /* time each step */
+    bool no_winograd;         /* convolutions by their definition only */
+    bool profile;             /* time each step of the last runs */
+    /*
+     * The outputs to deliver, NULL-terminated; NULL: all.  What only the others need is not
+     * computed.  Which are asked for changes no bit of any.
+     */
+    const char *const *outputs;
+    /*
+     * A plan that is run before this one: inputs called like an output or an input of it are read
+     * where they lie there.  It has the same backend and precision, and outlives this plan.
+     */
+    const sftn_plan *feeder;
+    /* Memory shared with other plans, which outlives them; NULL: the plan's own. */
+    sftn_arena *arena;
 } sftn_plan_options;
+
+/*
+ * Memory for the activations of plans that never run at the same time, as large as the largest
+ * needs.  Inputs and outputs of a plan are not in it: they are kept.
+ */
+SFTN_API sftn_arena *sftn_arena_new(void); /* NULL when out of memory */
+SFTN_API void sftn_arena_free(sftn_arena *arena);
 
 /* "cpu", "ref", ... ; NULL past the end. */
 SFTN_API const char *sftn_backend_list(int i);
 
 /*
  * Compile g.  The graph is copied as far as needed and may be freed; params must outlive the
- * plan.  *plan is owned by the caller.  UNSUPPORTED names the op a backend has no kernel for.
+ * plan.  *plan is owned by the caller.  UNSUPPORTED names the op a backend has no kernel for;
+ * ARGUMENT an output that the graph does not have, or an input of another type than the feeder's.
  */
 SFTN_API sftn_status sftn_plan_new(const sftn_graph *g, const sftn_plan_options *options,
                                    sftn_plan **plan, sftn_error *err);
@@ -79,9 +101,11 @@ SFTN_API sftn_status sftn_plan_read_float(const sftn_plan *plan, const char *nam
 typedef struct sftn_plan_stats {
     int steps;            /* executed in each run */
     int frozen_steps;     /* executed by refresh only */
-    int64_t arena_bytes;  /* activations, gradients of activations, workspaces */
+    int64_t arena_bytes;  /* activations, gradients of activations, workspaces; may be shared */
+    int64_t kept_bytes;   /* inputs and outputs */
     int64_t frozen_bytes; /* results of frozen steps */
     int64_t total_value_bytes; /* what the arena would be without reuse */
+    double product_flops; /* a run's convolutions and matrix products, by their definition */
 } sftn_plan_stats;
 SFTN_API sftn_plan_stats sftn_plan_get_stats(const sftn_plan *plan);
 

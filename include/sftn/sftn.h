@@ -7,6 +7,7 @@
 #include "sftn/model.h"
 #include "sftn/nn.h"
 #include "sftn/plan.h"
+#include "sftn/profile.h"
 #include "sftn/teacher.h"
 #include "sftn/tensors.h"
 #include "sftn/train.h"

@@ -135,6 +135,7 @@ typedef struct cli_data_options {
 typedef struct cli_machine_options {
     const char *backend;
     int precision; /* sftn_precision */
+    bool winograd;
     int threads;
 } cli_machine_options;
 

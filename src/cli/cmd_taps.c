@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include <json-c/json.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct taps_options {
@@ -38,7 +39,8 @@ typedef struct pairing {
     sftn_graph *g;
     sftn_params *params[2], *layers; /* student, teacher; methods */
     sftn_taps taps[2];
-    sftn_value labels;
+    sftn_value labels, record;
+    sftn_draw_table *records; /* one of each class, for methods that remember them */
     int classes;
 } pairing;
 
@@ -48,30 +50,46 @@ static void pairing_free(pairing *p)
     sftn_params_free(p->params[0]);
     sftn_params_free(p->params[1]);
     sftn_params_free(p->layers);
+    sftn_draw_table_free(p->records);
+}
+
+static sftn_draw_table *one_of_each(int classes)
+{
+    int32_t *class_of = calloc((size_t)classes, sizeof *class_of);
+    sftn_draw_table *records = NULL;
+
+    for (int32_t i = 0; class_of && i < classes; i++)
+        class_of[i] = i;
+    if (class_of)
+        records = sftn_draw_table_new(classes, class_of, classes);
+    free(class_of);
+    return records;
 }
 
 static sftn_status pairing_new(const taps_options *o, const sftn_model model[2], pairing *p,
                                sftn_error *err)
 {
     const sftn_type image = {.shape = SFTN_SHAPE(BATCH, CHANNELS, o->image_size, o->image_size)};
+    const sftn_type numbers = {SFTN_SHAPE(BATCH, 1, 1, 1), true};
     sftn_value x;
 
     p->g = sftn_graph_new();
     p->layers = sftn_params_new();
+    p->records = one_of_each(o->classes);
     p->classes = o->classes;
     for (int i = 0; i < 2; i++)
         p->params[i] = sftn_params_new();
-    if (!p->g || !p->layers || !p->params[0] || !p->params[1])
+    if (!p->g || !p->layers || !p->records || !p->params[0] || !p->params[1])
         return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
     x = sftn_graph_input(p->g, "image", image);
-    p->labels = sftn_graph_input(p->g, "labels", (sftn_type){SFTN_SHAPE(BATCH, 1, 1, 1), true});
+    p->labels = sftn_graph_input(p->g, "labels", numbers);
+    p->record = sftn_graph_input(p->g, "record", numbers);
     for (int i = 0; i < 2; i++) {
         const sftn_scope scope = {
             .g = p->g, .params = p->params[i], .training = i == 0, .frozen = i == 1};
 
         p->taps[i] = sftn_model_build(&model[i], &scope, x, o->classes, 0);
     }
-    p->taps[1] = sftn_taps_detach(p->g, &p->taps[1]);
     return sftn_graph_status(p->g, err);
 }
 
@@ -145,6 +163,8 @@ static sftn_status build_method(pairing *p, const cli_methods *m, int i, sftn_ta
         .labels = p->labels,
         .classes = p->classes,
         .options = m->options[i],
+        .records = p->records,
+        .record = p->record,
     };
     sftn_status status;
 

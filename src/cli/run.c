@@ -53,7 +53,9 @@ const sftn_option cli_run_table[] = {
     {"out", SFTN_OPT_STRING, FIELD(out), 0, 0, 0,
      "run directory; unless given, a name under runs/ made from the command", "DIR", NULL},
     {"resume", SFTN_OPT_BOOL, FIELD(resume), 0, 0, 1,
-     "go on from the run directory's checkpoint, exactly", NULL, NULL},
+     "go on from the run directory's checkpoint, exactly: with its number of threads too, unless "
+     "--threads is given",
+     NULL, NULL},
     {"overwrite", SFTN_OPT_BOOL, FIELD(overwrite), 0, 0, 1,
      "begin anew in a directory that holds a run", NULL, NULL},
     {"save-minutes", SFTN_OPT_FLOAT, FIELD(save_minutes), 10, 0, 1e6,
@@ -166,6 +168,30 @@ static void print_resume_line(const cli_args *a)
     fprintf(stderr, "%s\n", given ? "" : " --resume");
 }
 
+/*
+ * Sums are divided among threads: a resumed run takes its checkpoint's number.  Another one that
+ * was asked for is used, with a warning.
+ */
+static void resume_threads(const cli_run *run)
+{
+    const int here = sftn_get_threads();
+    int there;
+
+    if (!run->options->resume || sftn_checkpoint_threads(run->dir, &there, NULL) != SFTN_OK ||
+        there < 1 || there == here)
+        return;
+    if (cli_given(run->args, "threads")) {
+        fprintf(stderr,
+                "sftn: warning: %s was computed with %d thread%s; with %d it goes on, but "
+                "not to the same bits\n",
+                run->dir, there, there == 1 ? "" : "s", here);
+        return;
+    }
+    sftn_set_threads(there);
+    fprintf(stderr, "%s: %d thread%s, as its checkpoint; --threads asks for another number\n",
+            run->dir, there, there == 1 ? "" : "s");
+}
+
 static void print_start(const cli_run *run, const sftn_job *job)
 {
     const sftn_dataset_info *info = sftn_dataset_get_info(run->data);
@@ -243,6 +269,7 @@ int cli_run_job(const cli_run *run, sftn_job *job, const char *teacher)
     if (status != SFTN_OK)
         return cli_misuse("%s", err.text);
     cli_catch_signals();
+    resume_threads(run);
     print_start(run, job);
     status = sftn_train(job, run->data, &options, &hooks, &result, &err);
     cli_progress_clear(&progress);

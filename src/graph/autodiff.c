@@ -162,7 +162,7 @@ static int deliver(sftn_graph *g, const sftn_value *leaves, const sftn_value *gr
         sftn_value v = grad[i];
 
         if (sftn_is_none(v)) {
-            v = sftn_graph_constant(g, leaf->type, 0.0f);
+            v = sftn_graph_constant(g, sftn_leaf_type(leaf), 0.0f);
             unreached++;
         }
         sftn_graph_grad(g, leaf->params, leaf->index, v);

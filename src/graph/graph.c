@@ -211,6 +211,10 @@ sftn_value sftn_append(sftn_graph *g, const sftn_op *op, const void *attr, const
     for (int i = 0; i < nin; i++)
         if (sftn_is_none(in[i]))
             return SFTN_NONE;
+    if (op->attr_members != op->attr_size)
+        return sftn_graph_fail(g, "%s: the op's attributes are %zu bytes with members of %zu, "
+                               "expected a definition by SFTN_ATTR", op->name, op->attr_size,
+                               op->attr_members);
     if (!check_inputs(g, op, in, nin, in_type))
         return SFTN_NONE;
     if (!op->infer(attr, in_type, nin, out_type, why, sizeof why))
@@ -235,7 +239,7 @@ static bool leaf_infer(const void *attr, const sftn_type *in, int nin, sftn_type
     const sftn_leaf *leaf = attr;
 
     (void)in, (void)nin, (void)why, (void)size;
-    out[0] = leaf->type;
+    out[0] = sftn_leaf_type(leaf);
     return true;
 }
 
@@ -255,7 +259,7 @@ const sftn_op sftn_op_leaf = {
     .name      = "leaf",
     .nin       = 0,
     .nout      = 1,
-    .attr_size = sizeof(sftn_leaf),
+    SFTN_ATTR(sftn_leaf, kind, constant, name, params, index, frozen, shape, wide),
     .infer     = leaf_infer,
     .print     = leaf_print,
 };
@@ -290,14 +294,14 @@ static bool same_param(const sftn_leaf *a, const sftn_leaf *b)
 
 static bool same_constant(const sftn_leaf *a, const sftn_leaf *b)
 {
-    return a->kind == SFTN_LEAF_CONSTANT && a->type.wide == b->type.wide &&
-           sftn_shape_equal(&a->type.shape, &b->type.shape) &&
+    return a->kind == SFTN_LEAF_CONSTANT && a->wide == b->wide &&
+           sftn_shape_equal(&a->shape, &b->shape) &&
            memcmp(&a->constant, &b->constant, sizeof a->constant) == 0;
 }
 
 sftn_value sftn_graph_input(sftn_graph *g, const char *name, sftn_type type)
 {
-    sftn_leaf leaf = {.kind = SFTN_LEAF_INPUT, .type = type};
+    sftn_leaf leaf = {.kind = SFTN_LEAF_INPUT, .shape = type.shape, .wide = type.wide};
 
     if (strlen(name) >= sizeof leaf.name)
         return sftn_graph_fail(g, "input: name \"%.40s...\" has more than %d characters", name,
@@ -320,18 +324,20 @@ sftn_value sftn_graph_param(sftn_graph *g, sftn_params *params, int index, bool 
     p = sftn_params_get(params, index);
     old = find_leaf(g, &leaf, same_param);
     if (!sftn_is_none(old)) {
-        if (sftn_value_leaf(g, old)->frozen != frozen)
+        if ((sftn_value_leaf(g, old)->frozen != 0) != frozen)
             return sftn_graph_fail(g, "parameter %s is used both frozen and not frozen", p->name);
         return old;
     }
     snprintf(leaf.name, sizeof leaf.name, "%s", p->name);
-    leaf.type = (sftn_type){p->shape, true};
+    leaf.shape = p->shape;
+    leaf.wide = true;
     return add_leaf(g, &leaf);
 }
 
 sftn_value sftn_graph_constant(sftn_graph *g, sftn_type type, float x)
 {
-    const sftn_leaf leaf = {.kind = SFTN_LEAF_CONSTANT, .type = type, .constant = x};
+    const sftn_leaf leaf = {
+        .kind = SFTN_LEAF_CONSTANT, .shape = type.shape, .wide = type.wide, .constant = x};
     const sftn_value old = g->status == SFTN_OK ? find_leaf(g, &leaf, same_constant) : SFTN_NONE;
 
     return sftn_is_none(old) ? add_leaf(g, &leaf) : old;

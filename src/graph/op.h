@@ -38,7 +38,7 @@ struct sftn_op {
     const char *name;
     int nin; /* -1: one to SFTN_MAX_IN */
     int nout;
-    size_t attr_size;
+    size_t attr_size, attr_members; /* both by SFTN_ATTR; 0: the op has no attributes */
     /*
      * Set out[0..nout) from in[0..nin).  On misfit write one sentence to why (size bytes) that
      * names both shapes, and return false.
@@ -63,17 +63,49 @@ struct sftn_op {
     void (*print)(const void *attr, char *buf, size_t size);
 };
 
+/*
+ * Attributes of an op, in its definition: the struct and all its members, a struct within it by its
+ * own members.  Equal nodes are told by the bytes of their attributes, so that a struct must have
+ * no padding, whose bytes nobody sets: its size is the sum of its members', or it does not compile.
+ * An op that states its attr_size in another way is refused by the graph.
+ */
+#define SFTN_ATTR(T, ...)                                                                          \
+    .attr_size = sizeof(T),                                                                        \
+    .attr_members = SFTN_ATTR_SUM(T, __VA_ARGS__) +                                                \
+        0 * sizeof(struct {                                                                        \
+            _Static_assert(SFTN_ATTR_SUM(T, __VA_ARGS__) == sizeof(T),                             \
+                           #T " has padding, or members that are not named here");                 \
+            char unused;                                                                           \
+        })
+#define SFTN_ATTR_SUM(T, ...)                                                                      \
+    SFTN_ATTR_NTH(__VA_ARGS__, SFTN_ATTR_8, SFTN_ATTR_7, SFTN_ATTR_6, SFTN_ATTR_5, SFTN_ATTR_4,    \
+                  SFTN_ATTR_3, SFTN_ATTR_2, SFTN_ATTR_1, 0)(T, __VA_ARGS__)
+#define SFTN_ATTR_NTH(a, b, c, d, e, f, g, h, nth, ...) nth
+#define SFTN_ATTR_1(T, m) sizeof(((T *)0)->m)
+#define SFTN_ATTR_2(T, m, ...) (SFTN_ATTR_1(T, m) + SFTN_ATTR_1(T, __VA_ARGS__))
+#define SFTN_ATTR_3(T, m, ...) (SFTN_ATTR_1(T, m) + SFTN_ATTR_2(T, __VA_ARGS__))
+#define SFTN_ATTR_4(T, m, ...) (SFTN_ATTR_1(T, m) + SFTN_ATTR_3(T, __VA_ARGS__))
+#define SFTN_ATTR_5(T, m, ...) (SFTN_ATTR_1(T, m) + SFTN_ATTR_4(T, __VA_ARGS__))
+#define SFTN_ATTR_6(T, m, ...) (SFTN_ATTR_1(T, m) + SFTN_ATTR_5(T, __VA_ARGS__))
+#define SFTN_ATTR_7(T, m, ...) (SFTN_ATTR_1(T, m) + SFTN_ATTR_6(T, __VA_ARGS__))
+#define SFTN_ATTR_8(T, m, ...) (SFTN_ATTR_1(T, m) + SFTN_ATTR_7(T, __VA_ARGS__))
+
 /* Leaves are nodes with one of these ops and no inputs. */
 typedef struct sftn_leaf {
     enum { SFTN_LEAF_INPUT, SFTN_LEAF_PARAM, SFTN_LEAF_CONSTANT } kind;
+    float constant;
     char name[160]; /* input: its name; parameter: its entry's name */
     sftn_params *params;
-    int index;
-    bool frozen;
-    float constant;
-    sftn_type type;
+    int32_t index, frozen;
+    sftn_shape shape;
+    int64_t wide;
 } sftn_leaf;
 extern const sftn_op sftn_op_leaf; /* attr: sftn_leaf */
+
+static inline sftn_type sftn_leaf_type(const sftn_leaf *leaf)
+{
+    return (sftn_type){leaf->shape, leaf->wide != 0};
+}
 
 typedef struct sftn_value_info {
     sftn_type type;

@@ -123,26 +123,6 @@ sftn_shape sftn_model_feature_shape(const sftn_model *model, sftn_shape image, i
                       (image.dim[SFTN_H] + d - 1) / d, (image.dim[SFTN_W] + d - 1) / d);
 }
 
-static sftn_tap detach_tap(sftn_graph *g, sftn_tap tap)
-{
-    return (sftn_tap){.feature = sftn_detach(g, tap.feature),
-                      .preact = sftn_detach(g, tap.preact),
-                      .norm = {.scale = sftn_detach(g, tap.norm.scale),
-                               .offset = sftn_detach(g, tap.norm.offset)}};
-}
-
-sftn_taps sftn_taps_detach(sftn_graph *g, const sftn_taps *taps)
-{
-    sftn_taps t = {.nstages = taps->nstages};
-
-    t.stem = detach_tap(g, taps->stem);
-    for (int i = 0; i < taps->nstages; i++)
-        t.stage[i] = detach_tap(g, taps->stage[i]);
-    t.pooled = sftn_detach(g, taps->pooled);
-    t.logits = sftn_detach(g, taps->logits);
-    return t;
-}
-
 /* Append a tap called name and suffix, where there is one. */
 static void list_tap(sftn_named_tap *list, int *n, sftn_value value, const char *name,
                      const char *suffix)

@@ -241,7 +241,7 @@ const sftn_op sftn_op_batch_norm = {
     .name      = "batch_norm",
     .nin       = 5,
     .nout      = 1,
-    .attr_size = sizeof(sftn_batch_norm_attr),
+    SFTN_ATTR(sftn_batch_norm_attr, eps, batch_stats),
     .infer     = infer,
     .grad      = grad,
     .ref       = ref,

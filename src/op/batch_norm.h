@@ -12,7 +12,7 @@
 
 typedef struct sftn_batch_norm_attr {
     float eps;
-    bool batch_stats; /* mean and var are the moments of x */
+    int32_t batch_stats; /* mean and var are the moments of x */
 } sftn_batch_norm_attr;
 
 extern const sftn_op sftn_op_moments, sftn_op_batch_norm, sftn_op_batch_norm_sums;

@@ -12,6 +12,7 @@
 
 typedef struct sftn_conv2d_attr {
     int stride, pad, groups; /* stride and groups at least 1 */
+    int unused;              /* 0, where padding would be */
     sftn_shape shape;        /* of the result (conv2d_data, conv2d_weight); zero for conv2d */
 } sftn_conv2d_attr;
 

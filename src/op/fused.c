@@ -9,6 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Stands in attributes, which have no padding (SFTN_ATTR). */
+_Static_assert(SFTN_ATTR_SUM(sftn_instruction, op, a, b, p, q) == sizeof(sftn_instruction),
+               "sftn_instruction has padding");
+
 static bool valid_program(const sftn_fused_attr *a, int nin, char *why, size_t size)
 {
     if (a->ncode < 1 || a->ncode > SFTN_FUSED_MAX_CODE) {
@@ -41,18 +45,18 @@ static bool infer(const void *attr, const sftn_type *in, int nin, sftn_type *out
         for (int d = 0; d < SFTN_DIMS; d++) {
             const int64_t n = in[i].shape.dim[d];
 
-            if (n != 1 && n != a->type.shape.dim[d]) {
+            if (n != 1 && n != a->shape.dim[d]) {
                 char found[96], expected[96];
 
                 sftn_shape_format(&in[i].shape, found, sizeof found);
-                sftn_shape_format(&a->type.shape, expected, sizeof expected);
+                sftn_shape_format(&a->shape, expected, sizeof expected);
                 snprintf(why, size, "operand %d has shape %s, which does not stretch to %s", i,
                          found, expected);
                 return false;
             }
         }
     }
-    out[0] = a->type;
+    out[0] = (sftn_type){a->shape, a->wide != 0};
     return true;
 }
 
@@ -75,12 +79,12 @@ static int64_t operand_index(const sftn_shape *from, const sftn_shape *to, int64
 static void ref(const sftn_ref_args *k)
 {
     const sftn_fused_attr *a = k->attr;
-    const int64_t count = sftn_shape_count(&a->type.shape);
+    const int64_t count = sftn_shape_count(&a->shape);
     double reg[SFTN_FUSED_MAX_REG];
 
     for (int64_t i = 0; i < count; i++) {
         for (int j = 0; j < k->nin; j++)
-            reg[j] = k->in[j][operand_index(&k->in_type[j].shape, &a->type.shape, i)];
+            reg[j] = k->in[j][operand_index(&k->in_type[j].shape, &a->shape, i)];
         for (int j = 0; j < a->ncode; j++) {
             const sftn_instruction *c = &a->code[j];
             const double b = sftn_pointwise_operands(c->op) == 2 ? reg[c->b] : 0.0;
@@ -109,7 +113,7 @@ const sftn_op sftn_op_fused = {
     .name      = "fused",
     .nin       = -1,
     .nout      = 1,
-    .attr_size = sizeof(sftn_fused_attr),
+    SFTN_ATTR(sftn_fused_attr, ncode, wide, shape, code),
     .infer     = infer,
     .ref       = ref,
     .print     = print,

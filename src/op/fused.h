@@ -23,21 +23,21 @@ typedef enum sftn_pointwise {
 typedef struct sftn_pointwise_attr {
     float p, q;
     sftn_shape shape; /* expand: the result's shape; otherwise zero */
-    int width;        /* cast: 1 wide, -1 narrow; otherwise 0: as the operands */
+    int64_t width;    /* cast: 1 wide, -1 narrow; otherwise 0: as the operands */
 } sftn_pointwise_attr;
 
 enum { SFTN_FUSED_MAX_CODE = 48, SFTN_FUSED_MAX_REG = SFTN_MAX_IN + SFTN_FUSED_MAX_CODE };
 
 typedef struct sftn_instruction {
-    uint8_t op;   /* sftn_pointwise */
+    uint16_t op;  /* sftn_pointwise */
     uint8_t a, b; /* operand registers; b is ignored by one-operand formulas */
     float p, q;
 } sftn_instruction;
 
 typedef struct sftn_fused_attr {
-    int ncode;
+    int32_t ncode, wide; /* wide: of the result */
+    sftn_shape shape;    /* of the result; operands broadcast to it */
     sftn_instruction code[SFTN_FUSED_MAX_CODE];
-    sftn_type type; /* of the result; operands broadcast to its shape */
 } sftn_fused_attr;
 
 /* The op of a program; nin operands, one output. */

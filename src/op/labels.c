@@ -117,7 +117,7 @@ const sftn_op sftn_op_one_hot = {
     .name        = "one_hot",
     .nin         = 1,
     .nout        = 1,
-    .attr_size   = sizeof(sftn_one_hot_attr),
+    SFTN_ATTR(sftn_one_hot_attr, classes),
     .infer       = one_hot_infer,
     .no_gradient = true,
     .ref         = one_hot_ref,

@@ -10,6 +10,7 @@
 #include "op/pointwise.h"
 #include "op/pool2d.h"
 #include "op/reduce.h"
+#include "op/rows.h"
 #include "op/softmax.h"
 
 static const sftn_op *const ops[] = {

@@ -85,7 +85,7 @@ const sftn_op sftn_op_matmul = {
     .name      = "matmul",
     .nin       = 2,
     .nout      = 1,
-    .attr_size = sizeof(sftn_matmul_spec),
+    SFTN_ATTR(sftn_matmul_spec, trans_a, trans_b),
     .infer     = infer,
     .grad      = grad,
     .ref       = ref,

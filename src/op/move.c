@@ -62,7 +62,7 @@ const sftn_op sftn_op_reshape = {
     .name      = "reshape",
     .nin       = 1,
     .nout      = 1,
-    .attr_size = sizeof(sftn_reshape_attr),
+    SFTN_ATTR(sftn_reshape_attr, shape),
     .infer     = reshape_infer,
     .grad      = reshape_grad,
     .ref       = copy_ref,
@@ -139,7 +139,7 @@ const sftn_op sftn_op_permute = {
     .name      = "permute",
     .nin       = 1,
     .nout      = 1,
-    .attr_size = sizeof(sftn_permute_attr),
+    SFTN_ATTR(sftn_permute_attr, order),
     .infer     = permute_infer,
     .grad      = permute_grad,
     .ref       = permute_ref,
@@ -212,7 +212,7 @@ const sftn_op sftn_op_concat = {
     .name      = "concat",
     .nin       = -1,
     .nout      = 1,
-    .attr_size = sizeof(sftn_concat_attr),
+    SFTN_ATTR(sftn_concat_attr, axis),
     .infer     = concat_infer,
     .grad      = concat_grad,
     .ref       = concat_ref,
@@ -285,7 +285,7 @@ const sftn_op sftn_op_slice = {
     .name      = "slice",
     .nin       = 1,
     .nout      = 1,
-    .attr_size = sizeof(sftn_slice_attr),
+    SFTN_ATTR(sftn_slice_attr, axis, unused, start, count),
     .infer     = slice_infer,
     .grad      = slice_grad,
     .ref       = slice_ref,
@@ -343,7 +343,7 @@ const sftn_op sftn_op_pad = {
     .name      = "pad",
     .nin       = 1,
     .nout      = 1,
-    .attr_size = sizeof(sftn_pad_attr),
+    SFTN_ATTR(sftn_pad_attr, axis, unused, before, after),
     .infer     = pad_infer,
     .grad      = pad_grad,
     .ref       = pad_ref,
@@ -397,7 +397,7 @@ sftn_value sftn_concat(sftn_graph *g, const sftn_value *x, int n, int axis)
 
 sftn_value sftn_slice(sftn_graph *g, sftn_value x, int axis, int64_t start, int64_t count)
 {
-    const sftn_slice_attr attr = {axis, start, count};
+    const sftn_slice_attr attr = {.axis = axis, .start = start, .count = count};
 
     if (start == 0 && axis >= 0 && axis < SFTN_DIMS && sftn_value_shape(g, x).dim[axis] == count)
         return x;
@@ -406,7 +406,7 @@ sftn_value sftn_slice(sftn_graph *g, sftn_value x, int axis, int64_t start, int6
 
 sftn_value sftn_pad(sftn_graph *g, sftn_value x, int axis, int64_t before, int64_t after)
 {
-    const sftn_pad_attr attr = {axis, before, after};
+    const sftn_pad_attr attr = {.axis = axis, .before = before, .after = after};
 
     if (before == 0 && after == 0)
         return x;

@@ -21,13 +21,13 @@ typedef struct sftn_concat_attr {
 
 /* slice: entries start .. start + count - 1 of axis. */
 typedef struct sftn_slice_attr {
-    int axis;
+    int axis, unused; /* unused: 0, where padding would be */
     int64_t start, count;
 } sftn_slice_attr;
 
 /* pad: zeros before and after the input along axis. */
 typedef struct sftn_pad_attr {
-    int axis;
+    int axis, unused; /* unused: 0, where padding would be */
     int64_t before, after;
 } sftn_pad_attr;
 

@@ -166,7 +166,7 @@ static void grad(sftn_graph *g, const sftn_node *n, const sftn_value *gout, sftn
         .name        = #id,                                                                        \
         .nin         = operands,                                                                   \
         .nout        = 1,                                                                          \
-        .attr_size   = sizeof(sftn_pointwise_attr),                                                \
+        SFTN_ATTR(sftn_pointwise_attr, p, q, shape, width),                                        \
         .infer       = infer,                                                                      \
         .grad        = FLAT(SFTN_PW_##id) ? NULL : grad,                                           \
         .no_gradient = FLAT(SFTN_PW_##id),                                                         \

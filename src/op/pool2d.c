@@ -322,7 +322,7 @@ static void print(const void *attr, char *buf, size_t size)
         .name      = #id,                                                                          \
         .nin       = operands,                                                                     \
         .nout      = 1,                                                                            \
-        .attr_size = sizeof(sftn_pool2d_attr),                                                     \
+        SFTN_ATTR(sftn_pool2d_attr, size, stride, pad, ceil, exclude_pad, shape),                  \
         .infer     = infer_fn,                                                                     \
         .grad      = grad_fn,                                                                      \
         .ref       = ref_fn,                                                                       \

@@ -15,7 +15,7 @@
 
 typedef struct sftn_pool2d_attr {
     int size, stride, pad; /* stride at least 1; all zero for adaptive pooling */
-    bool ceil, exclude_pad;
+    int16_t ceil, exclude_pad;
     sftn_shape shape; /* see above; zero where not named there */
 } sftn_pool2d_attr;
 

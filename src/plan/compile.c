@@ -102,6 +102,40 @@ static sftn_status add_port(sftn_plan *plan, sftn_plan_port **list, int *n, int 
     return SFTN_OK;
 }
 
+/* A value in the form that an input of its type has. */
+static sftn_desc input_desc(const sftn_plan *plan, const sftn_type *type)
+{
+    return natural_desc(plan, type, plan->backend->input_layout(plan->backend_state, type));
+}
+
+/* The buffer of an input: memory of its own, or the feeder's, as it lies there; -1: failed. */
+static int input_buffer(sftn_plan *plan, const sftn_leaf *leaf, sftn_error *err)
+{
+    const sftn_type type = sftn_leaf_type(leaf);
+    const sftn_desc desc = input_desc(plan, &type);
+    const sftn_plan *feeder = plan->options.feeder;
+    const sftn_buffer *fed = feeder ? sftn_plan_port_buffer(feeder, leaf->name) : NULL;
+    int b;
+
+    if (fed != NULL && (!sftn_shape_equal(&fed->desc.shape, &type.shape) ||
+                        fed->desc.dtype != desc.dtype || plan->backend != feeder->backend)) {
+        char here[96], there[96];
+
+        sftn_shape_format(&type.shape, here, sizeof here);
+        sftn_shape_format(&fed->desc.shape, there, sizeof there);
+        sftn_fail(err, SFTN_ERR_ARGUMENT,
+                  "input '%s' is %s here and %s in the plan that feeds it: expected the same "
+                  "shape, precision and backend", leaf->name, here, there);
+        return -1;
+    }
+    b = add_buffer(plan, fed ? &fed->desc : &desc, fed ? SFTN_PLACE_EXTERNAL : SFTN_PLACE_KEPT);
+    if (b < 0)
+        out_of_memory(err);
+    else if (fed)
+        plan->buffer[b].data = fed->data;
+    return b;
+}
+
 static sftn_status compile_leaf(compiler *c, const sftn_node *n, sftn_error *err)
 {
     sftn_plan *plan = c->plan;
@@ -109,21 +143,21 @@ static sftn_status compile_leaf(compiler *c, const sftn_node *n, sftn_error *err
     int b;
 
     if (leaf->kind == SFTN_LEAF_INPUT) {
-        const sftn_desc desc = natural_desc(
-            plan, &leaf->type, plan->backend->input_layout(plan->backend_state, &leaf->type));
-
-        b = add_buffer(plan, &desc, SFTN_PLACE_INPUT);
-        if (b >= 0 && add_port(plan, &plan->input, &plan->ninputs, &plan->input_capacity,
-                               leaf->name, b, err) != SFTN_OK)
+        b = input_buffer(plan, leaf, err);
+        if (b < 0)
+            return err != NULL ? err->status : SFTN_ERR_MEMORY;
+        if (add_port(plan, &plan->input, &plan->ninputs, &plan->input_capacity, leaf->name, b,
+                     err) != SFTN_OK)
             return SFTN_ERR_MEMORY;
     } else if (leaf->kind == SFTN_LEAF_PARAM) {
-        const sftn_desc desc = sftn_desc_of(&leaf->type.shape, SFTN_F32, SFTN_NCHW);
+        const sftn_desc desc = sftn_desc_of(&leaf->shape, SFTN_F32, SFTN_NCHW);
 
         b = add_buffer(plan, &desc, SFTN_PLACE_EXTERNAL);
         if (b >= 0)
             plan->buffer[b].data = sftn_params_value(leaf->params, leaf->index);
     } else {
-        const sftn_desc desc = natural_desc(plan, &leaf->type, SFTN_NCHW);
+        const sftn_type type = sftn_leaf_type(leaf);
+        const sftn_desc desc = natural_desc(plan, &type, SFTN_NCHW);
 
         b = add_buffer(plan, &desc, SFTN_PLACE_FROZEN);
         if (b >= 0)
@@ -282,8 +316,8 @@ static sftn_status deliver_rest(compiler *c, sftn_error *err)
                              : add_reorder(c, b, dst, false, param->name, err);
         } else if (sink->kind == SFTN_SINK_OUTPUT) {
             if (plan->buffer[b].desc.layout == SFTN_PACKED) {
-                const sftn_desc plain =
-                    sftn_desc_of(&plan->buffer[b].desc.shape, SFTN_F32, SFTN_NCHW);
+                const sftn_type type = sftn_value_type(c->g, sink->value);
+                const sftn_desc plain = input_desc(plan, &type);
 
                 b = form_of(c, sink->value, &plain, sink->name, err);
             }

@@ -10,10 +10,44 @@ static sftn_graph *next_pass(sftn_graph *g, sftn_graph *passed)
     return passed;
 }
 
+static bool is_output(const sftn_sink *s, const char *name)
+{
+    return s->kind == SFTN_SINK_OUTPUT && strcmp(s->name, name) == 0;
+}
+
 /* A pass may go on: there is a graph, and no pass before has recorded an error in it. */
 static bool sound(const sftn_graph *g)
 {
     return g != NULL && g->status == SFTN_OK;
+}
+
+/*
+ * Drop the outputs that are not asked for.  Last of all: what the passes have made of the others
+ * does not depend on it.
+ */
+static void select_outputs(sftn_graph *g, const char *const *names)
+{
+    int kept = 0;
+
+    if (names == NULL)
+        return;
+    for (int k = 0; names[k] != NULL; k++) {
+        bool found = false;
+
+        for (int i = 0; i < g->nsinks; i++)
+            found = found || is_output(&g->sink[i], names[k]);
+        if (!found)
+            sftn_graph_fail(g, "the graph has no output called '%s'", names[k]);
+    }
+    for (int i = 0; i < g->nsinks; i++) {
+        bool keep = g->sink[i].kind != SFTN_SINK_OUTPUT;
+
+        for (int k = 0; names[k] != NULL; k++)
+            keep = keep || is_output(&g->sink[i], names[k]);
+        if (keep)
+            g->sink[kept++] = g->sink[i];
+    }
+    g->nsinks = kept;
 }
 
 /* The graph as the backend is to see it, with its own status; NULL: out of memory. */
@@ -32,6 +66,8 @@ static sftn_graph *run_passes(const sftn_graph *source, const sftn_plan *plan)
         g = next_pass(g, sftn_plan_simplify(g, &ctx));
     if (sound(g) && plan->backend->fuses && !plan->options.no_fusion)
         g = next_pass(g, sftn_plan_fuse(g));
+    if (sound(g))
+        select_outputs(g, plan->options.outputs);
     if (sound(g))
         g = next_pass(g, sftn_graph_prune(g));
     return g;
@@ -53,7 +89,7 @@ static sftn_status build(sftn_plan *plan, const sftn_graph *g, sftn_error *err)
     sftn_status status = SFTN_OK;
 
     if (plan->backend->open != NULL)
-        status = plan->backend->open(plan->options.precision, &plan->backend_state, err);
+        status = plan->backend->open(&plan->options, &plan->backend_state, err);
     if (status != SFTN_OK)
         return status;
     plan->graph = run_passes(g, plan);
@@ -64,8 +100,12 @@ static sftn_status build(sftn_plan *plan, const sftn_graph *g, sftn_error *err)
         status = sftn_plan_compile(plan, err);
     if (status == SFTN_OK)
         status = sftn_plan_assign_memory(plan, err);
+    if (status == SFTN_OK && plan->options.profile)
+        status = sftn_profile_open(plan, err);
     if (status == SFTN_OK)
         fill_constants(plan);
+    plan->options.outputs = NULL; /* the caller's, as long as the plan is being made */
+    plan->options.feeder = NULL;
     return status;
 }
 
@@ -117,27 +157,41 @@ void sftn_plan_free(sftn_plan *plan)
     free(plan->buffer);
     free(plan->input);
     free(plan->output);
-    free(plan->arena);
+    if (plan->options.arena == NULL)
+        free(plan->arena);
     free(plan->frozen_memory);
-    free(plan->input_memory);
+    free(plan->kept_memory);
     free(plan);
 }
 
-static void run_steps(sftn_step_list *list, bool profile)
+static void run_step(const sftn_plan_step *s)
 {
-    for (int i = 0; i < list->n; i++) {
-        sftn_plan_step *s = &list->step[i];
-        const double start = profile ? sftn_seconds() : 0.0;
+    s->kernel.run(s->kernel.state, s->in_data, s->out_data, s->workspace_data);
+}
 
-        s->kernel.run(s->kernel.state, s->in_data, s->out_data, s->workspace_data);
-        if (profile)
-            s->seconds += sftn_seconds() - start;
+static void run_steps(const sftn_step_list *list)
+{
+    for (int i = 0; i < list->n; i++)
+        run_step(&list->step[i]);
+}
+
+static void run_steps_timed(const sftn_step_list *list, int64_t run)
+{
+    double before = sftn_seconds();
+
+    for (int i = 0; i < list->n; i++) {
+        run_step(&list->step[i]);
+        const double after = sftn_seconds();
+
+        list->step[i].seconds[run % SFTN_PROFILE_RUNS] = after - before;
+        before = after;
     }
 }
 
 void sftn_plan_refresh(sftn_plan *plan)
 {
-    run_steps(&plan->frozen, false);
+    sftn_plan_follow_arena(plan);
+    run_steps(&plan->frozen);
     plan->fresh = true;
 }
 
@@ -145,7 +199,11 @@ void sftn_plan_run(sftn_plan *plan)
 {
     if (!plan->fresh)
         sftn_plan_refresh(plan);
-    run_steps(&plan->steps, plan->options.profile);
+    sftn_plan_follow_arena(plan);
+    if (plan->options.profile)
+        run_steps_timed(&plan->steps, plan->runs);
+    else
+        run_steps(&plan->steps);
     plan->runs++;
 }
 
@@ -155,6 +213,15 @@ static const sftn_plan_port *find_port(const sftn_plan_port *port, int n, const 
         if (strcmp(port[i].name, name) == 0)
             return &port[i];
     return NULL;
+}
+
+const sftn_buffer *sftn_plan_port_buffer(const sftn_plan *plan, const char *name)
+{
+    const sftn_plan_port *port = find_port(plan->output, plan->noutputs, name);
+
+    if (port == NULL)
+        port = find_port(plan->input, plan->ninputs, name);
+    return port != NULL ? &plan->buffer[port->buffer] : NULL;
 }
 
 const sftn_tensor *sftn_plan_input(const sftn_plan *plan, const char *name)
@@ -225,13 +292,25 @@ sftn_status sftn_plan_read_float(const sftn_plan *plan, const char *name, float 
     return p != NULL ? SFTN_OK : SFTN_ERR_ARGUMENT;
 }
 
+static double product_flops(const sftn_plan *plan)
+{
+    double flops = 0.0;
+
+    for (int i = 0; i < plan->steps.n; i++)
+        if (plan->steps.step[i].kernel.product)
+            flops += plan->steps.step[i].kernel.flops;
+    return flops;
+}
+
 sftn_plan_stats sftn_plan_get_stats(const sftn_plan *plan)
 {
     return (sftn_plan_stats){
         .steps = plan->steps.n,
         .frozen_steps = plan->frozen.n,
         .arena_bytes = (int64_t)plan->arena_bytes,
+        .kept_bytes = (int64_t)plan->kept_bytes,
         .frozen_bytes = (int64_t)plan->frozen_bytes,
         .total_value_bytes = (int64_t)plan->value_bytes,
+        .product_flops = product_flops(plan),
     };
 }

@@ -3,7 +3,9 @@
  *
  * A pointwise value that only one pointwise node of the same shape reads is not stored: its formula
  * is carried along and becomes part of the reader's program.  So a batch normalization's scale and
- * shift, the residual addition and the ReLU read and write each activation once.
+ * shift, the residual addition and the ReLU read and write each activation once.  A value that is
+ * also an output is stored besides, by a program of its own: so the reader computes the same bits
+ * whether somebody asks for the output or not.
  */
 #include "plan/plan.h"
 
@@ -21,6 +23,7 @@ typedef struct fuser {
     sftn_rewrite r;
     expression **pending; /* [src->nvalues]: formula of a value that is not stored, or NULL */
     int *reader;          /* [src->nvalues]: the only node that reads it, -1: none or several */
+    bool *output;         /* [src->nvalues]: an output, to be stored besides */
     bool *frozen;
     sftn_pool pool;
     bool failed;
@@ -31,7 +34,8 @@ static bool find_readers(fuser *f)
     const sftn_graph *g = f->r.src;
 
     f->reader = sftn_calloc((size_t)g->nvalues, sizeof *f->reader);
-    if (f->reader == NULL)
+    f->output = sftn_calloc((size_t)g->nvalues, sizeof *f->output);
+    if (f->reader == NULL || f->output == NULL)
         return false;
     for (int v = 0; v < g->nvalues; v++)
         f->reader[v] = -2;
@@ -41,8 +45,12 @@ static bool find_readers(fuser *f)
 
             *reader = *reader == -2 || *reader == i ? i : -1;
         }
-    for (int i = 0; i < g->nsinks; i++)
-        f->reader[g->sink[i].value.id] = -1;
+    for (int i = 0; i < g->nsinks; i++) {
+        if (g->sink[i].kind == SFTN_SINK_OUTPUT)
+            f->output[g->sink[i].value.id] = true;
+        else
+            f->reader[g->sink[i].value.id] = -1;
+    }
     return true;
 }
 
@@ -109,6 +117,14 @@ static void finish_expression(expression *e)
     }
 }
 
+/* Make a pending formula's value one that is stored. */
+static void store(fuser *f, sftn_value v)
+{
+    if (f->pending[v.id] != NULL && sftn_is_none(f->r.map[v.id]))
+        f->r.map[v.id] = append_expression(f, f->pending[v.id]);
+    f->pending[v.id] = NULL;
+}
+
 /* Register for operand v of a node made into e: its pending formula's, or a stored value's. */
 static int operand(fuser *f, expression *e, sftn_value v)
 {
@@ -119,8 +135,7 @@ static int operand(fuser *f, expression *e, sftn_value v)
 
         if (reg >= 0)
             return reg;
-        f->r.map[v.id] = append_expression(f, pending);
-        f->pending[v.id] = NULL;
+        store(f, v);
     }
     return operand_register(e, f->r.map[v.id]);
 }
@@ -152,30 +167,29 @@ static void fuse_node(fuser *f, const sftn_node *n)
         return;
     }
     sftn_graph_set_scope(f->r.dst, n->scope);
-    e->program.type = sftn_value_type(f->r.src, n->out[0]);
+    e->program.shape = sftn_value_shape(f->r.src, n->out[0]);
+    e->program.wide = sftn_value_type(f->r.src, n->out[0]).wide;
     a = operand(f, e, n->in[0]);
     b = two && a >= 0 ? operand(f, e, n->in[1]) : a;
     if (a < 0 || b < 0) { /* too many operands at once: store what is pending and start again */
         for (int k = 0; k < n->nin; k++)
-            if (f->pending[n->in[k].id] != NULL) {
-                f->r.map[n->in[k].id] = append_expression(f, f->pending[n->in[k].id]);
-                f->pending[n->in[k].id] = NULL;
-            }
+            store(f, n->in[k]);
         e->nin = e->program.ncode = 0;
         a = operand_register(e, f->r.map[n->in[0].id]);
         b = two ? operand_register(e, f->r.map[n->in[1].id]) : a;
     }
     e->program.code[e->program.ncode++] = (sftn_instruction){
-        .op = (uint8_t)n->op->pointwise,
+        .op = (uint16_t)n->op->pointwise,
         .a = (uint8_t)a,
         .b = (uint8_t)b,
         .p = attr->p,
         .q = attr->q,
     };
     finish_expression(e);
-    if (carried(f, n))
-        f->pending[n->out[0].id] = e;
-    else
+    f->pending[n->out[0].id] = e;
+    if (!carried(f, n))
+        store(f, n->out[0]);
+    else if (f->output[n->out[0].id])
         f->r.map[n->out[0].id] = append_expression(f, e);
 }
 
@@ -203,6 +217,7 @@ sftn_graph *sftn_plan_fuse(const sftn_graph *g)
     free(f.pending);
     free(f.frozen);
     free(f.reader);
+    free(f.output);
     sftn_pool_free(&f.pool);
     return result;
 }

@@ -9,7 +9,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 enum { ALIGNMENT = 64 };
 
@@ -51,9 +50,18 @@ static bool find_lifetimes(sftn_plan *plan)
         for (int k = 0; k < s->nout; k++)
             touch(plan, s->out[k], i);
     }
-    for (int i = 0; i < plan->noutputs; i++)
-        touch(plan, plan->output[i].buffer, plan->steps.n);
     return true;
+}
+
+/* Outputs are read after the run, when another plan may have used the arena. */
+static void keep_outputs(sftn_plan *plan)
+{
+    for (int i = 0; i < plan->noutputs; i++) {
+        sftn_buffer *root = &plan->buffer[sftn_buffer_root(plan, plan->output[i].buffer)];
+
+        if (root->place == SFTN_PLACE_ARENA)
+            root->place = SFTN_PLACE_KEPT;
+    }
 }
 
 /* Let step i write over an operand that nobody reads later. */
@@ -139,14 +147,14 @@ static bool place_arena(sftn_plan *plan)
     return order != NULL && near != NULL;
 }
 
-/* Frozen results and inputs are kept: they lie one after the other. */
+/* Frozen results, inputs and outputs are kept: they lie one after the other. */
 static void place_kept(sftn_plan *plan)
 {
     for (int i = 0; i < plan->nbuffers; i++) {
         sftn_buffer *b = &plan->buffer[i];
-        size_t *end = b->place == SFTN_PLACE_FROZEN ? &plan->frozen_bytes : &plan->input_bytes;
+        size_t *end = b->place == SFTN_PLACE_FROZEN ? &plan->frozen_bytes : &plan->kept_bytes;
 
-        if (b->place != SFTN_PLACE_FROZEN && b->place != SFTN_PLACE_INPUT)
+        if (b->place != SFTN_PLACE_FROZEN && b->place != SFTN_PLACE_KEPT)
             continue;
         b->offset = *end;
         *end += aligned(b->desc.bytes);
@@ -159,15 +167,19 @@ static void place_kept(sftn_plan *plan)
     }
 }
 
-/* Zeroed memory, in huge pages where the system has them: fewer TLB misses on large activations. */
-static void *allocate(size_t bytes)
+/* Make arena hold at least bytes; what was in it is gone. */
+static bool reserve(sftn_arena *arena, size_t bytes)
 {
-    const size_t huge = (size_t)2 << 20;
-    void *p = sftn_aligned(bytes < huge ? bytes : (bytes + huge - 1) / huge * huge);
+    void *memory;
 
-    if (p != NULL && bytes >= huge)
-        (void)madvise(p, bytes, MADV_HUGEPAGE);
-    return p;
+    if (bytes <= arena->bytes)
+        return true;
+    memory = sftn_aligned_uncleared(bytes);
+    if (memory == NULL)
+        return false;
+    free(arena->memory);
+    *arena = (sftn_arena){memory, bytes};
+    return true;
 }
 
 static void *address(const sftn_plan *plan, int b)
@@ -179,8 +191,8 @@ static void *address(const sftn_plan *plan, int b)
         return (char *)plan->arena + root->offset;
     case SFTN_PLACE_FROZEN:
         return (char *)plan->frozen_memory + root->offset;
-    case SFTN_PLACE_INPUT:
-        return (char *)plan->input_memory + root->offset;
+    case SFTN_PLACE_KEPT:
+        return (char *)plan->kept_memory + root->offset;
     default:
         return root->data;
     }
@@ -208,27 +220,59 @@ static void bind_ports(sftn_plan *plan, sftn_plan_port *port, int n)
     }
 }
 
-sftn_status sftn_plan_assign_memory(sftn_plan *plan, sftn_error *err)
+static void bind(sftn_plan *plan)
 {
-    bool ok = find_lifetimes(plan);
-
-    for (int i = 0; ok && i < plan->steps.n; i++)
-        work_in_place(plan, i);
-    ok = ok && place_arena(plan);
-    if (ok)
-        place_kept(plan);
-    plan->arena = ok ? allocate(plan->arena_bytes + ALIGNMENT) : NULL;
-    plan->frozen_memory = ok ? allocate(plan->frozen_bytes + ALIGNMENT) : NULL;
-    plan->input_memory = ok ? allocate(plan->input_bytes + ALIGNMENT) : NULL;
-    if (plan->arena == NULL || plan->frozen_memory == NULL || plan->input_memory == NULL)
-        return sftn_fail(err, SFTN_ERR_MEMORY,
-                         "out of memory: a plan needs %.1f MiB for activations",
-                         (double)plan->arena_bytes / 1048576.0);
     for (int b = 0; b < plan->nbuffers; b++)
         plan->buffer[b].data = address(plan, b);
     bind_steps(plan, &plan->frozen);
     bind_steps(plan, &plan->steps);
     bind_ports(plan, plan->input, plan->ninputs);
     bind_ports(plan, plan->output, plan->noutputs);
+}
+
+sftn_status sftn_plan_assign_memory(sftn_plan *plan, sftn_error *err)
+{
+    sftn_arena *shared = plan->options.arena;
+    bool ok = find_lifetimes(plan);
+
+    if (ok)
+        keep_outputs(plan);
+    for (int i = 0; ok && i < plan->steps.n; i++)
+        work_in_place(plan, i);
+    ok = ok && place_arena(plan);
+    if (ok)
+        place_kept(plan);
+    if (ok && shared)
+        plan->arena = reserve(shared, plan->arena_bytes + ALIGNMENT) ? shared->memory : NULL;
+    else if (ok)
+        plan->arena = sftn_aligned_uncleared(plan->arena_bytes + ALIGNMENT);
+    plan->frozen_memory = ok ? sftn_aligned(plan->frozen_bytes + ALIGNMENT) : NULL;
+    plan->kept_memory = ok ? sftn_aligned(plan->kept_bytes + ALIGNMENT) : NULL;
+    if (plan->arena == NULL || plan->frozen_memory == NULL || plan->kept_memory == NULL)
+        return sftn_fail(err, SFTN_ERR_MEMORY,
+                         "out of memory: a plan needs %.1f MiB for activations",
+                         (double)plan->arena_bytes / 1048576.0);
+    bind(plan);
     return SFTN_OK;
+}
+
+void sftn_plan_follow_arena(sftn_plan *plan)
+{
+    if (plan->options.arena == NULL || plan->arena == plan->options.arena->memory)
+        return;
+    plan->arena = plan->options.arena->memory;
+    bind(plan);
+}
+
+sftn_arena *sftn_arena_new(void)
+{
+    return sftn_calloc(1, sizeof(sftn_arena));
+}
+
+void sftn_arena_free(sftn_arena *arena)
+{
+    if (arena == NULL)
+        return;
+    free(arena->memory);
+    free(arena);
 }

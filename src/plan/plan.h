@@ -15,8 +15,8 @@
 typedef enum sftn_place {
     SFTN_PLACE_ARENA,    /* shares the arena with buffers of other lifetimes */
     SFTN_PLACE_FROZEN,   /* written by refresh only, kept */
-    SFTN_PLACE_INPUT,    /* an input leaf's own memory */
-    SFTN_PLACE_EXTERNAL, /* parameters, gradients: memory of a sftn_params */
+    SFTN_PLACE_KEPT,     /* inputs and outputs: kept between runs */
+    SFTN_PLACE_EXTERNAL, /* parameters, gradients, inputs of a feeder: memory of somebody else */
     SFTN_PLACE_ALIAS,    /* the memory of buffer `alias` */
 } sftn_place;
 
@@ -40,7 +40,7 @@ typedef struct sftn_plan_step {
     void *in_data[SFTN_MAX_IN], *out_data[SFTN_MAX_OUT];
     int workspace; /* buffer, or -1 */
     void *workspace_data;
-    double seconds; /* profiled runs */
+    double *seconds; /* of the last SFTN_PROFILE_RUNS runs; NULL: not profiled */
 } sftn_plan_step;
 
 typedef struct sftn_step_list {
@@ -65,8 +65,9 @@ struct sftn_plan {
     sftn_step_list steps, frozen;
     sftn_plan_port *input, *output;
     int ninputs, input_capacity, noutputs, output_capacity;
-    void *arena, *frozen_memory, *input_memory;
-    size_t arena_bytes, frozen_bytes, input_bytes, value_bytes;
+    void *arena; /* the plan's own, or where the shared one was when steps were bound */
+    void *frozen_memory, *kept_memory;
+    size_t arena_bytes, frozen_bytes, kept_bytes, value_bytes;
     bool fresh; /* frozen steps have run */
     int64_t runs;
 };
@@ -103,8 +104,26 @@ bool *sftn_plan_frozen_values(const sftn_graph *g);
 
 /* compile.c: steps and buffers from plan->graph. */
 sftn_status sftn_plan_compile(sftn_plan *plan, sftn_error *err);
+/* The buffer of the output, else of the input of that name; NULL: neither. */
+const sftn_buffer *sftn_plan_port_buffer(const sftn_plan *plan, const char *name);
+
+struct sftn_arena {
+    void *memory;
+    size_t bytes;
+};
+
 /* memory.c: liveness, in-place reuse, offsets; allocates and binds every pointer. */
 sftn_status sftn_plan_assign_memory(sftn_plan *plan, sftn_error *err);
+/* Bind anew where a shared arena has moved since, having grown for a later plan. */
+void sftn_plan_follow_arena(sftn_plan *plan);
+
+/* profile.c: room for the times of all steps. */
+enum { SFTN_PROFILE_RUNS = 64 };
+sftn_status sftn_profile_open(sftn_plan *plan, sftn_error *err);
+/* The median over the last runs; 0: not profiled. */
+double sftn_step_seconds(const sftn_plan *plan, const sftn_plan_step *s);
+/* Of operands and results, once each. */
+double sftn_step_bytes(const sftn_plan *plan, const sftn_plan_step *s);
 
 /* The buffer whose memory b uses, aliases resolved. */
 static inline int sftn_buffer_root(const sftn_plan *plan, int b)

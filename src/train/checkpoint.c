@@ -7,7 +7,8 @@
  *     run.position            int64: sftn_position        run.memory: float64: sftn_memory
  *
  * The metadata holds the job's description and the options; a checkpoint is taken up only by a run
- * that has the same.  Random numbers need no state: they are keyed by seed, epoch and record.
+ * that has the same.  It also holds the number of threads, which a run may change, to other bits.
+ * Random numbers need no state: they are keyed by seed, epoch and record.
  * Times are not kept, so that an interrupted run ends in the same bytes as one that was not.
  */
 #include "train/run.h"
@@ -107,7 +108,9 @@ sftn_status sftn_checkpoint_save(const sftn_run_state *r, sftn_error *err)
     sftn_tensors *t = sftn_tensors_new();
     char *path = sftn_run_path(r->opt->dir, "checkpoint");
     sftn_status status = SFTN_OK;
+    char threads[16];
 
+    snprintf(threads, sizeof threads, "%d", sftn_get_threads());
     if (!t || !path)
         status = sftn_fail(err, SFTN_ERR_MEMORY, "%s: out of memory", r->opt->dir);
     if (!status)
@@ -116,6 +119,8 @@ sftn_status sftn_checkpoint_save(const sftn_run_state *r, sftn_error *err)
         status = sftn_set_network_meta(t, "checkpoint", r->job, r->data, err);
     if (!status)
         status = sftn_tensors_set_meta(t, "options", r->options_text, err);
+    if (!status)
+        status = sftn_tensors_set_meta(t, "threads", threads, err);
     if (!status)
         status = add_arrays(r, t, err);
     if (!status)
@@ -224,6 +229,25 @@ sftn_status sftn_checkpoint_load(sftn_run_state *r, sftn_error *err)
         status = read_position(r, t, path, err);
     if (!status)
         status = read_arrays(r, t, err);
+    sftn_tensors_close(t);
+    free(path);
+    return status;
+}
+
+sftn_status sftn_checkpoint_threads(const char *dir, int *threads, sftn_error *err)
+{
+    char *path = sftn_run_path(dir, "checkpoint");
+    sftn_tensors *t = NULL;
+    const char *text;
+    sftn_status status;
+
+    *threads = 0;
+    if (!path)
+        return sftn_fail(err, SFTN_ERR_MEMORY, "%s: out of memory", dir);
+    status = sftn_tensors_open(path, &t, err);
+    text = status ? NULL : sftn_tensors_meta(t, "threads");
+    if (text)
+        *threads = (int)strtol(text, NULL, 10);
     sftn_tensors_close(t);
     free(path);
     return status;

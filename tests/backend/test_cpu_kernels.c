@@ -13,7 +13,7 @@
 
 enum { SAMPLES = 20000, ROWS = 4096 };
 
-static const char *const isa_names[] = {"generic", "avx2", "avx512"};
+static const char *const isa_names[] = {"generic", "avx2", "avx512", "avx512_bf16"};
 
 /* The builds up to what this machine has, one after another; NULL past the end. */
 static const sftn_cpu_kernels *build_of(int i)
@@ -361,10 +361,11 @@ TEST(reorders_keep_every_element)
     static const sftn_shape shapes[] = {{{1, 1, 1, 1}}, {{2, 3, 5, 7}}, {{64, 10, 1, 1}},
                                         {{3, 1, 9, 9}}, {{1, 70, 33, 2}}, {{16, 33, 17, 15}},
                                         {{1, 1, 256, 256}}};
+    const sftn_plan_options options = {.precision = SFTN_BFLOAT16};
     sftn_error err = {.status = SFTN_OK};
     void *plan_state;
 
-    CHECK_OK(sftn_backend_find("cpu", NULL)->open(SFTN_BFLOAT16, &plan_state, &err), &err);
+    CHECK_OK(sftn_backend_find("cpu", NULL)->open(&options, &plan_state, &err), &err);
     for (size_t i = 0; i < SFTN_COUNT(shapes); i++)
         check_reorders(plan_state, &shapes[i]);
     sftn_backend_find("cpu", NULL)->close(plan_state);

@@ -46,7 +46,7 @@ static void random_code(sftn_rng *rng, sftn_fused_attr *attr, int nin)
         sftn_instruction *c = &attr->code[k];
         const uint32_t known = (uint32_t)(nin + k);
 
-        c->op = (uint8_t)codes[sftn_rng_below(rng, SFTN_COUNT(codes))];
+        c->op = (uint16_t)codes[sftn_rng_below(rng, SFTN_COUNT(codes))];
         c->a = (uint8_t)sftn_rng_below(rng, known);
         c->b = (uint8_t)sftn_rng_below(rng, c->op == SFTN_PW_mask ? (uint32_t)nin : known);
         if (k > 0 && sftn_rng_below(rng, 3) != 0)
@@ -78,7 +78,8 @@ static void new_program(program *p, uint64_t seed)
             p->value[i][k] = (double)sftn_bf16_to_float(
                 sftn_bf16_from_float((float)(sftn_rng_uniform(&rng) * 2.0 - 1.0)));
     }
-    p->attr.type = (sftn_type){*shape, sftn_rng_below(&rng, 2) != 0};
+    p->attr.shape = *shape;
+    p->attr.wide = sftn_rng_below(&rng, 2) != 0;
     random_code(&rng, &p->attr, p->nin);
 }
 
@@ -124,7 +125,7 @@ static void check_programs(sftn_precision precision, double limit)
         int64_t count;
 
         new_program(&p, seed);
-        count = sftn_shape_count(&p.attr.type.shape);
+        count = sftn_shape_count(&p.attr.shape);
         expected = sftn_calloc((size_t)count, 2 * sizeof *expected);
         CHECK(expected != NULL);
         found = expected + count;

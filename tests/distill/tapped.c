@@ -57,6 +57,11 @@ static sftn_taps add_network(const tapped *t, char side, const tapped_shape *sha
     return taps;
 }
 
+/* A training set for methods that remember its records. */
+enum { RECORDS = 20 };
+static const int32_t class_of[RECORDS] = {0, 1, 2, 0, 1, 2, 0, 1, 2, 0,
+                                          1, 2, 0, 1, 2, 0, 1, 2, 0, 1};
+
 tapped tapped_of(const sftn_distiller *method, int64_t batch, const tapped_shape *student,
                  const tapped_shape *teacher)
 {
@@ -69,6 +74,9 @@ tapped tapped_of(const sftn_distiller *method, int64_t batch, const tapped_shape
     t.student = add_network(&t, 's', student);
     t.teacher = add_network(&t, 't', teacher);
     t.labels = net_input(&t.n, "labels", batch, 1, 1, 1);
+    t.record = net_input(&t.n, "record", batch, 1, 1, 1);
+    t.records = sftn_draw_table_new(RECORDS, class_of, 3);
+    CHECK(t.records != NULL);
     return t;
 }
 
@@ -86,6 +94,8 @@ void tapped_free(tapped *t)
 {
     net_free(&t->n);
     free(t->options);
+    free(t->states);
+    sftn_draw_table_free(t->records);
 }
 
 void tapped_set(const tapped *t, const char *option, const char *value)
@@ -103,7 +113,9 @@ static sftn_distill_args args_of(const tapped *t, const sftn_scope *scope)
                                .teacher = &t->teacher,
                                .labels = t->labels,
                                .classes = TAPPED_CLASSES,
-                               .options = t->options};
+                               .options = t->options,
+                               .records = t->records,
+                               .record = t->record};
 }
 
 sftn_value tapped_build(const tapped *t, const char *pairs)
@@ -161,10 +173,29 @@ static void fill_side(const tapped *t, char side, const sftn_taps *taps, uint64_
 
 void tapped_compile(tapped *t, uint64_t seed)
 {
+    size_t states;
+
     sftn_params_init(t->n.params, seed);
     net_compile(&t->n);
     fill_side(t, 's', &t->student, seed);
     fill_side(t, 't', &t->teacher, seed);
     if (sftn_plan_input(t->n.plan, "labels"))
         net_write_labels(&t->n, "labels", TAPPED_CLASSES);
+    if (sftn_plan_input(t->n.plan, "record"))
+        net_write_labels(&t->n, "record", RECORDS);
+    states = (size_t)sftn_params_state_size(t->n.params) * sizeof *t->states;
+    if (states == 0)
+        return;
+    net_run(&t->n);
+    t->states = malloc(states);
+    CHECK(t->states != NULL);
+    memcpy(t->states, sftn_params_states(t->n.params), states);
+}
+
+void tapped_run(const tapped *t)
+{
+    if (t->states != NULL)
+        memcpy(sftn_params_states(t->n.params), t->states,
+               (size_t)sftn_params_state_size(t->n.params) * sizeof *t->states);
+    net_run(&t->n);
 }

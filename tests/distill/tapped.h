@@ -22,9 +22,11 @@ typedef struct tapped {
     net n;
     int64_t batch;
     sftn_taps student, teacher;
-    sftn_value labels;
+    sftn_value labels, record;
+    sftn_draw_table *records;
     const sftn_distiller *method;
     void *options;
+    float *states; /* of the method: what a first run left */
 } tapped;
 
 /*
@@ -50,5 +52,10 @@ sftn_taps tapped_map(const tapped *t, const sftn_taps *taps,
 
 /* Compile, with every parameter initialized, and fill every input with random numbers of a seed. */
 void tapped_compile(tapped *t, uint64_t seed);
+/*
+ * Run from the states that a first run left, so that what a method fixes then is fixed, and what it
+ * remembers is always the same.
+ */
+void tapped_run(const tapped *t);
 
 #endif

@@ -102,7 +102,7 @@ static double loss_at(const probes *b, double step)
         net_write(&b->t.n, p->input, x);
         free(x);
     }
-    net_run(&b->t.n);
+    tapped_run(&b->t);
     return net_scalar(&b->t.n, "loss");
 }
 

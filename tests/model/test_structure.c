@@ -302,23 +302,6 @@ TEST(a_network_entered_after_a_stage_is_only_the_rest)
     check_entered("wrn_16_1", 3, 0, "bn1.weight");
 }
 
-TEST(detached_taps_have_no_gradient)
-{
-    const sftn_model model = find("resnet8");
-    net n = net_new();
-    const sftn_taps taps = build(&n, &model, 10, 0, false);
-    const sftn_taps cut = sftn_taps_detach(n.g, &taps);
-    sftn_value grad[1];
-    sftn_value wrt = taps.stage[0].feature;
-
-    CHECK_INT(cut.nstages, 3);
-    check_shape(&n, cut.stage[2].preact, SFTN_SHAPE(2, 64, 8, 8));
-    CHECK_STATUS(sftn_graph_gradients(n.g, sftn_sum(n.g, cut.logits, SFTN_ALL_AXES), &wrt, 1, grad,
-                                      NULL), SFTN_OK);
-    CHECK(sftn_is_none(grad[0]));
-    net_free(&n);
-}
-
 /* ---- finding ---- */
 
 TEST(any_wide_resnet_is_found_by_its_rule)

@@ -358,22 +358,23 @@ const op_case_family op_cases_labels = {labels_count, labels_get};
 
 /* relu(x0 x1 + x2) with x1, x2 a value a channel: a normalization joined with its activation. */
 static const sftn_fused_attr scale_shift_relu = {
-    3,
-    {{SFTN_PW_mul, 0, 1, 0, 0}, {SFTN_PW_add, 3, 2, 0, 0}, {SFTN_PW_relu, 4, 0, 0, 0}},
-    {{{2, 16, 5, 3}}, false},
+    .ncode = 3,
+    .shape = {{2, 16, 5, 3}},
+    .code = {{SFTN_PW_mul, 0, 1, 0, 0}, {SFTN_PW_add, 3, 2, 0, 0}, {SFTN_PW_relu, 4, 0, 0, 0}},
 };
 
 /* clamp(tanh(x0 - x1) / softplus(2 x2), -0.5, 0.5) + x0 */
 static const sftn_fused_attr long_program = {
-    7,
-    {{SFTN_PW_sub, 0, 1, 0, 0},
-     {SFTN_PW_tanh, 3, 0, 0, 0},
-     {SFTN_PW_scale, 2, 0, 2.0f, 0},
-     {SFTN_PW_softplus, 5, 0, 0, 0},
-     {SFTN_PW_div, 4, 6, 0, 0},
-     {SFTN_PW_clamp, 7, 0, -0.5f, 0.5f},
-     {SFTN_PW_add, 8, 0, 0, 0}},
-    {{{2, 16, 5, 3}}, true},
+    .ncode = 7,
+    .wide = true,
+    .shape = {{2, 16, 5, 3}},
+    .code = {{SFTN_PW_sub, 0, 1, 0, 0},
+             {SFTN_PW_tanh, 3, 0, 0, 0},
+             {SFTN_PW_scale, 2, 0, 2.0f, 0},
+             {SFTN_PW_softplus, 5, 0, 0, 0},
+             {SFTN_PW_div, 4, 6, 0, 0},
+             {SFTN_PW_clamp, 7, 0, -0.5f, 0.5f},
+             {SFTN_PW_add, 8, 0, 0, 0}},
 };
 
 static const struct fused_case {

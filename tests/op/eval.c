@@ -54,7 +54,7 @@ double *test_eval_data(test_eval *e, sftn_value v)
 static void run_leaf(test_eval *e, const sftn_node *n)
 {
     const sftn_leaf *leaf = n->attr;
-    const int64_t count = sftn_shape_count(&leaf->type.shape);
+    const int64_t count = sftn_shape_count(&leaf->shape);
     double *dst = e->data[n->out[0].id];
 
     for (int64_t i = 0; i < count; i++) {

@@ -112,9 +112,9 @@ TEST(label_and_norm_misfits_name_both_shapes)
 
 TEST(programs_that_read_unwritten_registers_are_refused)
 {
-    const sftn_fused_attr ahead = {1, {{SFTN_PW_add, 0, 1, 0, 0}}, {SFTN_SHAPE(1, 1, 1, 1), true}};
-    const sftn_fused_attr code = {1, {{250, 0, 0, 0, 0}}, {SFTN_SHAPE(1, 1, 1, 1), true}};
-    const sftn_fused_attr shape = {1, {{SFTN_PW_neg, 0, 0, 0, 0}}, {SFTN_SHAPE(3, 1, 1, 1), true}};
+    const sftn_fused_attr ahead = {1, true, SFTN_SHAPE(1, 1, 1, 1), {{SFTN_PW_add, 0, 1, 0, 0}}};
+    const sftn_fused_attr code = {1, true, SFTN_SHAPE(1, 1, 1, 1), {{250, 0, 0, 0, 0}}};
+    const sftn_fused_attr shape = {1, true, SFTN_SHAPE(3, 1, 1, 1), {{SFTN_PW_neg, 0, 0, 0, 0}}};
 
     CHECK_MISFIT(sftn_append1(g, &sftn_op_fused, &ahead, in(g, 1, 1, 1, 1), SFTN_NONE),
                  "registers 0 and 1) is not valid with 1 registers written");

@@ -101,8 +101,9 @@ TEST(a_program_of_one_instruction_equals_its_op)
             const sftn_pointwise_attr *attr = n.attr;
             const sftn_fused_attr program = {
                 .ncode = 1,
-                .code  = {{(uint8_t)n.op->pointwise, 0, (uint8_t)(n.nin - 1), attr->p, attr->q}},
-                .type  = sftn_value_type(g, y),
+                .code  = {{(uint16_t)n.op->pointwise, 0, (uint8_t)(n.nin - 1), attr->p, attr->q}},
+                .shape = sftn_value_shape(g, y),
+                .wide  = sftn_value_type(g, y).wide,
             };
 
             check_equal(&c, g, in, y, sftn_append(g, &sftn_op_fused, &program, n.in, n.nin), 0.0);

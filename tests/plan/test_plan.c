@@ -188,7 +188,7 @@ TEST(frozen_batch_norm_is_folded)
 
         convolutions += strcmp(n->op->name, "conv2d") == 0;
         if (n->op != &sftn_op_fused || strstr(n->scope, "bn0") == NULL ||
-            a->type.shape.dim[SFTN_N] == 1)
+            a->shape.dim[SFTN_N] == 1)
             continue;
         for (int k = 0; k < a->ncode; k++)
             multiplications += a->code[k].op == SFTN_PW_mul;

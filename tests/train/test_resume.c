@@ -104,6 +104,111 @@ TEST(a_bfloat16_run_resumes_bit_exactly)
     check_variety(&(const variety){"bfloat16", "plain", 0, 0.0, SFTN_BFLOAT16});
 }
 
+/* ---- a crash ---- */
+
+/* Copies what is on disk when a step is reported, as a crash would leave it. */
+typedef struct crash {
+    const char *dir, *copy;
+    int64_t at; /* step */
+} crash;
+
+static void copy_file(const char *dir, const char *copy, const char *name)
+{
+    char from[512], to[512];
+    sftn_error err = {0};
+    size_t bytes;
+    void *file;
+    FILE *f;
+
+    snprintf(from, sizeof from, "%s/%s", dir, name);
+    snprintf(to, sizeof to, "%s/%s", copy, name);
+    CHECK_OK(sftn_read_file(from, &file, &bytes, &err), &err);
+    f = fopen(to, "wb");
+    CHECK(f != NULL);
+    CHECK(fwrite(file, 1, bytes, f) == bytes);
+    CHECK(fclose(f) == 0);
+    free(file);
+}
+
+static void copy_run(void *ctx, const sftn_progress *p)
+{
+    const crash *c = ctx;
+
+    if (p->epoch_done || p->step != c->at)
+        return;
+    CHECK_STATUS(sftn_make_dirs(c->copy, NULL), SFTN_OK);
+    copy_file(c->dir, c->copy, "checkpoint.safetensors");
+    copy_file(c->dir, c->copy, "log.jsonl");
+}
+
+static int64_t saved_steps(const char *dir)
+{
+    char path[512];
+    sftn_error err = {0};
+    const sftn_array *position;
+    sftn_tensors *t;
+    int64_t steps;
+
+    snprintf(path, sizeof path, "%s/checkpoint.safetensors", dir);
+    CHECK_OK(sftn_tensors_open(path, &t, &err), &err);
+    position = sftn_tensors_find(t, "run.position");
+    CHECK(position != NULL);
+    steps = ((const int64_t *)position->data)[2];
+    sftn_tensors_close(t);
+    return steps;
+}
+
+/* Epochs have 3 steps; a step is reported before it is saved, so step 5 finds step 4 on disk. */
+TEST(a_run_saves_in_mid_epoch_and_goes_on_from_there_after_a_crash)
+{
+    sftn_dataset *data = small_data(0, 0);
+    sftn_job job = small_teacher("sftn", "resnet8", NULL);
+    sftn_train_options o = small_options("saving");
+    char dir[256], copy[256];
+    const crash c = {.dir = dir, .copy = copy, .at = 5};
+    const sftn_train_hooks hooks = {.ctx = (void *)(uintptr_t)&c, .progress = copy_run};
+    sftn_error err = {0};
+    sftn_train_result r;
+
+    snprintf(dir, sizeof dir, "%s", test_temp_path("saving"));
+    snprintf(copy, sizeof copy, "%s", test_temp_path("crashed"));
+    o.save_minutes = 1e-9;
+    CHECK_OK(sftn_train(&job, data, &o, &hooks, &r, &err), &err);
+    sftn_job_free(&job);
+    CHECK_INT(saved_steps(copy), 4);
+    o.dir = copy;
+    o.resume = true;
+    o.save_minutes = 0.0;
+    job = small_teacher("sftn", "resnet8", NULL);
+    small_train(&job, data, &o);
+    sftn_job_free(&job);
+    small_check_same("crashed", "saving", "checkpoint.safetensors");
+    small_check_same("crashed", "saving", "model.safetensors");
+    small_check_same_log("crashed", "saving");
+    sftn_dataset_close(data);
+}
+
+TEST(a_checkpoint_says_how_many_threads_computed_it)
+{
+    sftn_dataset *data = small_data(32, 0);
+    sftn_job job = small_teacher("plain", "resnet8", NULL);
+    sftn_train_options o = small_options("threads");
+    sftn_error err = {0};
+    int threads;
+
+    o.schedule.epochs = 1;
+    sftn_set_threads(3);
+    small_train(&job, data, &o);
+    sftn_set_threads(0);
+    CHECK_OK(sftn_checkpoint_threads(o.dir, &threads, &err), &err);
+    CHECK_INT(threads, 3);
+    CHECK_FAILS(sftn_checkpoint_threads(test_temp_path("nowhere"), &threads, &err), SFTN_ERR_FILE,
+                &err, "nowhere/checkpoint.safetensors");
+    CHECK_INT(threads, 0);
+    sftn_job_free(&job);
+    sftn_dataset_close(data);
+}
+
 /* ---- checkpoints that are not this run's ---- */
 
 static sftn_status resume(sftn_job job, const sftn_dataset *data, const sftn_train_options *o,

@@ -126,9 +126,9 @@ sftn_status sftn_cpu_pointwise(sftn_cpu *cpu, sftn_kernel_request *r, sftn_kerne
                                sftn_error *err)
 {
     const sftn_pointwise_attr *one = r->node->attr;
-    sftn_fused_attr attr = {.ncode = 1, .type = r->out_type[0]};
+    sftn_fused_attr attr = {.ncode = 1, .shape = r->out_type[0].shape, .wide = r->out_type[0].wide};
 
     attr.code[0] = (sftn_instruction){
-        .op = (uint8_t)r->node->op->pointwise, .b = 1, .p = one->p, .q = one->q};
+        .op = (uint16_t)r->node->op->pointwise, .b = 1, .p = one->p, .q = one->q};
     return make(cpu, r, &attr, kernel, err);
 }

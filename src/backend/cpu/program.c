@@ -97,9 +97,9 @@ static int collect_steps(const sftn_fused_attr *attr, int nin, sftn_pw_step *ste
         if (c->op == SFTN_PW_copy)
             same[nin + k] = same[c->a];
         else
-            step[n++] = (sftn_pw_step){.op = c->op, .dst = (uint8_t)(nin + k), .a = same[c->a],
-                                       .b = two ? same[c->b] : NOTHING, .c = NOTHING, .p = c->p,
-                                       .q = c->q};
+            step[n++] = (sftn_pw_step){.op = (uint8_t)c->op, .dst = (uint8_t)(nin + k),
+                                       .a = same[c->a], .b = two ? same[c->b] : NOTHING,
+                                       .c = NOTHING, .p = c->p, .q = c->q};
     }
     if (n == 0 || same[last] != step[n - 1].dst)
         step[n++] = (sftn_pw_step){.op = SFTN_PW_copy, .dst = (uint8_t)last, .a = same[last],

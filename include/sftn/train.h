@@ -4,6 +4,7 @@
  * A job says what is built for a batch (a teacher with its branches; a student beside a frozen
  * teacher).  The trainer knows nothing else of it: it compiles the job's graph, feeds it, updates
  * the job's parameters, and keeps the run's state so that it can stop anywhere and go on exactly.
+ * Several jobs may be trained at once on the same batches, and from one teacher's answers.
  */
 #ifndef SFTN_TRAIN_H
 #define SFTN_TRAIN_H
@@ -25,6 +26,7 @@ typedef struct sftn_job_graph {
     sftn_graph *g;
     sftn_value image;  /* [n,C,H,W] */
     sftn_value labels; /* [n,1,1,1] */
+    sftn_value record; /* [n,1,1,1] which records of the training set they are, from 0 */
     int classes;
     sftn_terms terms;   /* out: the loss is the sum of weight * value */
     sftn_value logits;  /* out: of the network being trained, for training accuracy */
@@ -33,13 +35,21 @@ typedef struct sftn_job_graph {
 typedef struct sftn_job {
     void *self;
     void (*build)(void *self, sftn_job_graph *graph);
+    /*
+     * What the job learns from besides the batch, computed from the images and never trained (a
+     * frozen teacher's taps): outputs of a graph of its own.  build takes those that it wants as
+     * inputs of the same names and types.  Jobs with the same guide_id have the same guide, which
+     * is run once for all that are trained together.  NULL: none.
+     */
+    void (*guide)(void *self, sftn_graph *g, sftn_value image);
+    const void *guide_id;
     void (*free)(void *self);
     sftn_params *params[SFTN_MAX_STORES]; /* trained; [0] is the network itself (owned by self) */
     const char *params_name[SFTN_MAX_STORES]; /* "model", "branches", "method" */
     int nparams;
     const sftn_model *model; /* the network being trained */
     int classes;
-    char description[1024]; /* JSON object: what the job is, with all its options */
+    char description[4096]; /* JSON object: what the job is, with all its options */
 } sftn_job;
 
 SFTN_API void sftn_job_free(sftn_job *job);
@@ -66,6 +76,7 @@ typedef struct sftn_method_use {
     const sftn_distiller *method;
     const void *options;
     double weight;
+    const char *pairs; /* of taps (distill.h), must outlive the job; NULL: the method's own */
 } sftn_method_use;
 
 typedef struct sftn_distill_options {
@@ -73,11 +84,16 @@ typedef struct sftn_distill_options {
     const sftn_model *teacher;
     const char *teacher_file; /* checkpoint with its plain keys; NULL: a teacher at random,
                                  for timing and looking at plans */
+    const sftn_job *shares;   /* a distillation with that teacher, whose copy of it is used; it
+                                 must outlive this job.  NULL: the file is read */
     sftn_method_use use[8];
     int nuse;
     double task_weight;
     float smoothing;
     int classes, channels, image_size;
+    const sftn_dataset *data; /* whose training records methods may remember (read by
+                                 sftn_distill_job only).  NULL: none; without a teacher_file, as
+                                 if there were 50,000, evenly of all classes */
     const char *branch_file; /* start stages and head from a branch; NULL: at random */
     int branch;              /* which branch, from 1 */
     uint64_t seed;
@@ -112,7 +128,7 @@ typedef struct sftn_train_options {
     double clip;          /* gradient norm above which gradients are scaled down; 0: never */
     double ema;           /* decay of the averaged weights; 0: none */
     sftn_augment augment;
-    uint64_t seed;
+    uint64_t seed; /* of the batches: order of the images and their augmentation */
     int loader_threads;
     const char *dir;      /* run directory: checkpoint, model, log; made if absent */
     bool resume;          /* go on from dir's checkpoint */
@@ -121,6 +137,7 @@ typedef struct sftn_train_options {
 
 /* One record of progress; sent after every step (epoch_done false) and every epoch. */
 typedef struct sftn_progress {
+    int member, members;   /* which of those that are trained together; 0 of 1 */
     int64_t epoch, epochs; /* the epoch being trained, or just done, from 1 */
     int64_t batch, batches, step; /* done in the epoch; steps done in the run */
     double lr, images_per_s, elapsed_s, remaining_s, wait_share;
@@ -148,6 +165,7 @@ typedef struct sftn_train_result {
     double best_test_top1;         /* test accuracy of the epoch that was best on validation */
     double ema_top1;
     double seconds;
+    int64_t steps; /* done by this call; 0: the run was done already */
 } sftn_train_result;
 
 /*
@@ -161,6 +179,25 @@ typedef struct sftn_train_result {
 SFTN_API sftn_status sftn_train(sftn_job *job, const sftn_dataset *data,
                                 const sftn_train_options *options, const sftn_train_hooks *hooks,
                                 sftn_train_result *result, sftn_error *err);
+
+/*
+ * Train several jobs at once, each in its own run directory and to the same bits as alone: every
+ * batch is prepared once, a guide is run once, then each job makes its step.  The options must
+ * agree in batch, augmentation, seed and plan, and the jobs in their guide.  Jobs that are resumed
+ * may be at different positions: those behind catch up first.
+ *
+ * A job that fails is left, with its error, and the others go on; then err says how many failed and
+ * why the first did.  INTERRUPTED: all that were not done are saved.  Where the training cannot
+ * begin, err says why, and every member's error the same.
+ */
+typedef struct sftn_member {
+    sftn_job *job;
+    const sftn_train_options *options;
+    sftn_train_result result; /* out */
+    sftn_error error;         /* out: how it ended */
+} sftn_member;
+SFTN_API sftn_status sftn_train_together(sftn_member *members, int n, const sftn_dataset *data,
+                                         const sftn_train_hooks *hooks, sftn_error *err);
 
 /*
  * Threads that the run in dir computed with when its checkpoint was written; *threads 0 where it
@@ -182,9 +219,11 @@ typedef struct sftn_stepper sftn_stepper;
 SFTN_API sftn_status sftn_stepper_new(sftn_job *job, const sftn_train_options *options,
                                       sftn_shape image, sftn_stepper **s, sftn_error *err);
 SFTN_API void sftn_stepper_free(sftn_stepper *s);
-/* The graph (kept for dumps) and the plan, owned by s. */
+/* The graph (kept for dumps) and the plan, owned by s; and those of the job's guide, or NULL. */
 SFTN_API const sftn_graph *sftn_stepper_graph(const sftn_stepper *s);
 SFTN_API sftn_plan *sftn_stepper_plan(sftn_stepper *s);
+SFTN_API const sftn_graph *sftn_stepper_guide_graph(const sftn_stepper *s);
+SFTN_API sftn_plan *sftn_stepper_guide_plan(sftn_stepper *s);
 /* Forward, backward, update of all the job's parameters at learning rate lr.  Allocates nothing. */
 SFTN_API void sftn_stepper_run(sftn_stepper *s, double lr);
 

@@ -76,6 +76,15 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Plans that run one after the other: they share their arena. */
+static void add_stats(sftn_plan_stats *sum, sftn_plan_stats s)
+{
+    sum->steps += s.steps;
+    sum->frozen_steps += s.frozen_steps;
+    sum->arena_bytes = s.arena_bytes > sum->arena_bytes ? s.arena_bytes : sum->arena_bytes;
+    sum->kept_bytes += s.kept_bytes;
+}
+
 /* Run and time steps; ms has room for MAX_STEPS or opt->steps, whichever is used. */
 static void measure(cli_workload *w, const bench_options *opt, double *ms, timing *t)
 {
@@ -101,7 +110,8 @@ static void measure(cli_workload *w, const bench_options *opt, double *ms, timin
     t->max_ms = ms[t->steps - 1];
     t->images_per_s = 1e3 * (double)w->batch / t->median_ms;
     t->peak_bytes = peak_memory();
-    t->plan = sftn_plan_get_stats(cli_workload_plan(w));
+    for (int i = 0; cli_workload_plan(w, i); i++)
+        add_stats(&t->plan, sftn_plan_get_stats(cli_workload_plan(w, i)));
 }
 
 static const char *precision_name(const sftn_plan_options *plan)
@@ -166,8 +176,8 @@ static int report(cli_workload *w, const bench_options *opt, const sftn_plan_opt
     sftn_error err = {0};
     int code = CLI_DONE;
 
-    if (opt->profile && cli_profile_new(cli_workload_plan(w), plan->precision, t->median_ms,
-                                        &profile, &err) != SFTN_OK) {
+    if (opt->profile &&
+        cli_profile_new(w, plan->precision, t->median_ms, &profile, &err) != SFTN_OK) {
         code = cli_fail(&err);
     } else if (opt->json) {
         print_json(w, plan, t, opt->profile ? &profile : NULL);

@@ -69,6 +69,7 @@ static int train_on(const distill_run *d, const sftn_network *teacher, const sft
         .classes = info->classes,
         .channels = info->channels,
         .image_size = info->height,
+        .data = data,
         .branch_file = opt->init_from_branch,
         .branch = opt->branch,
         .seed = (uint64_t)d->run->seed,

@@ -24,17 +24,19 @@ static const sftn_option table[] = {
 static const cli_usage usage = {
     .arguments = "[--model MODEL] [--teacher MODEL --student MODEL [--method kd]] [options]",
     .text = "Prints the nodes of a training step's graph, and the steps of its plan with their\n"
-            "kernels, layouts and bytes.",
+            "kernels, layouts and bytes; of a frozen teacher's first, then of the step it feeds.",
 };
 
 static void dump(cli_workload *w, const dump_options *opt)
 {
     for (int i = 0; i < opt->profile; i++)
         cli_workload_run(w);
-    if (opt->show != SHOW_PLAN)
-        sftn_graph_dump(cli_workload_graph(w), stdout);
-    if (opt->show != SHOW_GRAPH)
-        sftn_plan_dump(cli_workload_plan(w), stdout);
+    for (int i = 0; cli_workload_plan(w, i); i++) {
+        if (opt->show != SHOW_PLAN)
+            sftn_graph_dump(cli_workload_graph(w, i), stdout);
+        if (opt->show != SHOW_GRAPH)
+            sftn_plan_dump(cli_workload_plan(w, i), stdout);
+    }
 }
 
 int cmd_dump(int argc, char **argv)

@@ -6,14 +6,45 @@
 
 #define SHARE_SHOWN 0.001
 
-sftn_status cli_profile_new(const sftn_plan *plan, sftn_precision precision, double step_ms,
+/* Append the rows of one more plan. */
+static sftn_status add_plan(cli_profile *p, const sftn_plan *plan, sftn_error *err)
+{
+    sftn_profile_row *row, *all;
+    int n;
+    const sftn_status status = sftn_plan_profile(plan, &row, &n, err);
+
+    if (status != SFTN_OK)
+        return status;
+    all = realloc(p->row, ((size_t)p->nrows + (size_t)n + 1) * sizeof *all);
+    if (all) {
+        memcpy(all + p->nrows, row, (size_t)n * sizeof *row);
+        p->row = all;
+        p->nrows += n;
+    }
+    free(row);
+    return all ? SFTN_OK : sftn_fail(err, SFTN_ERR_MEMORY, "out of memory for a profile");
+}
+
+static int longer_row_first(const void *a, const void *b)
+{
+    const double x = ((const sftn_profile_row *)a)->seconds;
+    const double y = ((const sftn_profile_row *)b)->seconds;
+
+    return (x < y) - (x > y);
+}
+
+sftn_status cli_profile_new(cli_workload *w, sftn_precision precision, double step_ms,
                             cli_profile *p, sftn_error *err)
 {
-    sftn_status status;
+    sftn_status status = SFTN_OK;
 
     *p = (cli_profile){.step_ms = step_ms};
-    status = sftn_plan_profile(plan, &p->row, &p->nrows, err);
-    return status == SFTN_OK ? sftn_measure_peak(precision, &p->peak, err) : status;
+    for (int i = 0; status == SFTN_OK && cli_workload_plan(w, i); i++)
+        status = add_plan(p, cli_workload_plan(w, i), err);
+    if (status != SFTN_OK)
+        return status;
+    qsort(p->row, (size_t)p->nrows, sizeof *p->row, longer_row_first);
+    return sftn_measure_peak(precision, &p->peak, err);
 }
 
 void cli_profile_free(cli_profile *p)

@@ -4,7 +4,7 @@
 #ifndef SFTN_CLI_PROFILE_H
 #define SFTN_CLI_PROFILE_H
 
-#include "cli/cli.h"
+#include "cli/workload.h"
 
 #include <json-c/json.h>
 
@@ -16,7 +16,7 @@ typedef struct cli_profile {
 } cli_profile;
 
 /* Measures the machine too. */
-sftn_status cli_profile_new(const sftn_plan *plan, sftn_precision precision, double step_ms,
+sftn_status cli_profile_new(cli_workload *w, sftn_precision precision, double step_ms,
                             cli_profile *p, sftn_error *err);
 void cli_profile_free(cli_profile *p);
 void cli_profile_print(const cli_profile *p);

@@ -231,12 +231,24 @@ void cli_workload_run(cli_workload *w)
         sftn_plan_run(w->plan);
 }
 
-const sftn_graph *cli_workload_graph(const cli_workload *w)
+const sftn_graph *cli_workload_graph(const cli_workload *w, int i)
 {
-    return w->stepper ? sftn_stepper_graph(w->stepper) : w->graph;
+    const sftn_graph *guide = w->stepper ? sftn_stepper_guide_graph(w->stepper) : NULL;
+
+    if (i == 0 && guide)
+        return guide;
+    if (i == (guide ? 1 : 0))
+        return w->stepper ? sftn_stepper_graph(w->stepper) : w->graph;
+    return NULL;
 }
 
-sftn_plan *cli_workload_plan(cli_workload *w)
+sftn_plan *cli_workload_plan(cli_workload *w, int i)
 {
-    return w->stepper ? sftn_stepper_plan(w->stepper) : w->plan;
+    sftn_plan *guide = w->stepper ? sftn_stepper_guide_plan(w->stepper) : NULL;
+
+    if (i == 0 && guide)
+        return guide;
+    if (i == (guide ? 1 : 0))
+        return w->stepper ? sftn_stepper_plan(w->stepper) : w->plan;
+    return NULL;
 }

@@ -123,19 +123,33 @@ sftn_shape sftn_model_feature_shape(const sftn_model *model, sftn_shape image, i
                       (image.dim[SFTN_H] + d - 1) / d, (image.dim[SFTN_W] + d - 1) / d);
 }
 
-static sftn_tap detach_tap(sftn_graph *g, sftn_tap tap)
+/* Append a tap called name and suffix, where there is one. */
+static void list_tap(sftn_named_tap *list, int *n, sftn_value value, const char *name,
+                     const char *suffix)
 {
-    return (sftn_tap){.feature = sftn_detach(g, tap.feature), .preact = sftn_detach(g, tap.preact)};
+    if (sftn_is_none(value))
+        return;
+    list[*n] = (sftn_named_tap){.value = value};
+    snprintf(list[*n].name, sizeof list[*n].name, "%s%s", name, suffix);
+    (*n)++;
 }
 
-sftn_taps sftn_taps_detach(sftn_graph *g, const sftn_taps *taps)
+int sftn_taps_list(const sftn_taps *taps, sftn_named_tap *list)
 {
-    sftn_taps t = {.nstages = taps->nstages};
+    int n = 0;
 
-    t.stem = detach_tap(g, taps->stem);
-    for (int i = 0; i < taps->nstages; i++)
-        t.stage[i] = detach_tap(g, taps->stage[i]);
-    t.pooled = sftn_detach(g, taps->pooled);
-    t.logits = sftn_detach(g, taps->logits);
-    return t;
+    for (int i = 0; i <= taps->nstages; i++) {
+        const sftn_tap *tap = i > 0 ? &taps->stage[i - 1] : &taps->stem;
+        char name[16] = "stem";
+
+        if (i > 0)
+            snprintf(name, sizeof name, "stage%d", i);
+        list_tap(list, &n, tap->feature, name, "");
+        list_tap(list, &n, tap->preact, name, ".preact");
+        if (!sftn_is_none(tap->preact))
+            list[n - 1].norm = tap->norm;
+    }
+    list_tap(list, &n, taps->pooled, "pooled", "");
+    list_tap(list, &n, taps->logits, "logits", "");
+    return n;
 }

@@ -124,8 +124,8 @@ static int input_buffer(sftn_plan *plan, const sftn_leaf *leaf, sftn_error *err)
         sftn_shape_format(&type.shape, here, sizeof here);
         sftn_shape_format(&fed->desc.shape, there, sizeof there);
         sftn_fail(err, SFTN_ERR_ARGUMENT,
-                  "input '%s' is %s here and %s in the plan that feeds it: expected the same shape, "
-                  "precision and backend", leaf->name, here, there);
+                  "input '%s' is %s here and %s in the plan that feeds it: expected the same "
+                  "shape, precision and backend", leaf->name, here, there);
         return -1;
     }
     b = add_buffer(plan, fed ? &fed->desc : &desc, fed ? SFTN_PLACE_EXTERNAL : SFTN_PLACE_KEPT);

@@ -104,6 +104,8 @@ static sftn_status build(sftn_plan *plan, const sftn_graph *g, sftn_error *err)
         status = sftn_profile_open(plan, err);
     if (status == SFTN_OK)
         fill_constants(plan);
+    plan->options.outputs = NULL; /* the caller's, as long as the plan is being made */
+    plan->options.feeder = NULL;
     return status;
 }
 

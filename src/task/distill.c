@@ -3,9 +3,10 @@
  *
  *     L = task_weight CE(student, labels) + sum over methods of weight * loss
  *
- * The teacher is built with frozen parameters and running statistics, and each of its taps passes
- * through detach once, here: no method can train a teacher by accident.  A method's own parameters
- * ("method" store, under the method's name) are trained together with the student.
+ * The teacher is the job's guide: built with frozen parameters and running statistics in a graph of
+ * its own, whose taps the student's graph takes as inputs.  So no method can train a teacher by
+ * accident, and one teacher serves many students.  A method's own parameters ("method" store, under
+ * the method's name) are trained together with the student.
  */
 #include "task/branch.h"
 #include "task/task.h"
@@ -22,35 +23,68 @@ typedef struct distill {
     sftn_model teacher, student;
     void *method_options[MAX_USE];
     sftn_params *teacher_params, *student_params, *method_params;
+    sftn_draw_table *records; /* of the training set; NULL where it is not known */
 } distill;
 
-static sftn_taps build_teacher(const distill *d, const sftn_job_graph *jg)
+static sftn_taps build_teacher(const distill *d, sftn_graph *g, sftn_value image)
 {
     const sftn_scope scope = {
-        .g = jg->g, .params = d->teacher_params, .frozen = true, .label = "teacher"};
-    const sftn_taps t = sftn_model_build(&d->teacher, &scope, jg->image, d->opt.classes, 0);
+        .g = g, .params = d->teacher_params, .frozen = true, .label = "teacher"};
 
-    return sftn_taps_detach(jg->g, &t);
+    return sftn_model_build(&d->teacher, &scope, image, d->opt.classes, 0);
 }
 
-/* What a method needs and a network does not publish is an error here, not a silent zero. */
-static bool publishes(sftn_graph *g, const sftn_distiller *m, const sftn_model *model,
-                      const sftn_taps *taps)
+/* Tap i of a network with its name; NULL past the end. */
+static sftn_value *tap_at(sftn_taps *t, int i, char *name, size_t size)
 {
-    const char *missing = NULL;
+    static const char *const parts[] = {"feature", "preact", "scale", "offset"};
+    const int stage = i / 4;
 
-    for (int i = 0; i < taps->nstages; i++) {
-        if ((m->needs & SFTN_NEEDS_STAGES) && sftn_is_none(taps->stage[i].feature))
-            missing = "features of every stage";
-        if ((m->needs & SFTN_NEEDS_PREACT) && sftn_is_none(taps->stage[i].preact))
-            missing = "features before the last activation of every stage";
+    if (stage <= t->nstages) {
+        sftn_tap *tap = stage == 0 ? &t->stem : &t->stage[stage - 1];
+        sftn_value *const part[] = {&tap->feature, &tap->preact, &tap->norm.scale,
+                                    &tap->norm.offset};
+
+        snprintf(name, size, "teacher.stage%d.%s", stage, parts[i % 4]);
+        return part[i % 4];
     }
-    if ((m->needs & SFTN_NEEDS_POOLED) && sftn_is_none(taps->pooled))
-        missing = "pooled features";
-    if (missing && !sftn_graph_status(g, NULL))
-        sftn_graph_fail(g, "the method %s needs %s, which %s does not publish", m->name, missing,
-                        model->name);
-    return missing == NULL;
+    i -= 4 * (t->nstages + 1);
+    snprintf(name, size, "teacher.%s", i == 0 ? "pooled" : "logits");
+    return i == 0 ? &t->pooled : i == 1 ? &t->logits : NULL;
+}
+
+static void distill_guide(void *self, sftn_graph *g, sftn_value image)
+{
+    sftn_taps taps = build_teacher(self, g, image);
+    const sftn_value *v;
+    char name[64];
+
+    for (int i = 0; (v = tap_at(&taps, i, name, sizeof name)) != NULL; i++)
+        if (!sftn_is_none(*v))
+            sftn_graph_output(g, name, *v);
+}
+
+/* The teacher's taps as inputs of the student's graph. */
+static sftn_taps teacher_inputs(const distill *d, sftn_job_graph *jg)
+{
+    sftn_graph *g = sftn_graph_new();
+    sftn_taps taps = {.nstages = 0};
+    sftn_error err = {0};
+    sftn_value *v;
+    char name[64];
+
+    if (!g) {
+        sftn_graph_fail(jg->g, "the teacher's graph: out of memory");
+        return taps;
+    }
+    taps = build_teacher(d, g, sftn_graph_input(g, "image", sftn_value_type(jg->g, jg->image)));
+    if (sftn_graph_status(g, &err))
+        sftn_graph_fail(jg->g, "%s", err.text);
+    for (int i = 0; (v = tap_at(&taps, i, name, sizeof name)) != NULL; i++)
+        if (!sftn_is_none(*v))
+            *v = sftn_graph_input(jg->g, name, sftn_value_type(g, *v));
+    sftn_graph_free(g);
+    return taps;
 }
 
 static void add_method(const distill *d, sftn_job_graph *jg, int use, const sftn_taps *student,
@@ -66,6 +100,9 @@ static void add_method(const distill *d, sftn_job_graph *jg, int use, const sftn
         .labels = jg->labels,
         .classes = d->opt.classes,
         .options = d->method_options[use],
+        .records = d->records,
+        .record = jg->record,
+        .seed = d->opt.seed,
     };
     int earlier = 0;
     sftn_value loss;
@@ -73,9 +110,7 @@ static void add_method(const distill *d, sftn_job_graph *jg, int use, const sftn
     for (int i = 0; i < use; i++)
         earlier += d->opt.use[i].method == m;
     snprintf(scope.name, sizeof scope.name, earlier ? "%s%d" : "%s", m->name, earlier + 1);
-    if (!publishes(jg->g, m, &d->student, student) || !publishes(jg->g, m, &d->teacher, teacher))
-        return;
-    loss = m->loss(&args);
+    loss = sftn_distiller_build(m, &args, d->opt.use[use].pairs);
     if (sftn_is_none(loss) && !sftn_graph_status(jg->g, NULL))
         sftn_graph_fail(jg->g, "the method %s gives no loss for %s beside %s", m->name,
                         d->student.name, d->teacher.name);
@@ -89,7 +124,7 @@ static void distill_build(void *self, sftn_job_graph *jg)
         .g = jg->g, .params = d->student_params, .training = true, .label = "student"};
     sftn_taps teacher, student;
 
-    teacher = build_teacher(d, jg);
+    teacher = teacher_inputs(d, jg);
     student = sftn_model_build(&d->student, &scope, jg->image, d->opt.classes, 0);
     sftn_graph_set_scope(jg->g, "loss");
     sftn_terms_add(&jg->terms, jg->g, (float)d->opt.task_weight,
@@ -103,9 +138,11 @@ static void distill_free(void *self)
 {
     distill *d = self;
 
-    sftn_params_free(d->teacher_params);
+    if (!d->opt.shares)
+        sftn_params_free(d->teacher_params);
     sftn_params_free(d->student_params);
     sftn_params_free(d->method_params);
+    sftn_draw_table_free(d->records);
     for (int i = 0; i < MAX_USE; i++)
         free(d->method_options[i]);
     free(d);
@@ -135,6 +172,24 @@ static sftn_status check(const sftn_distill_options *o, sftn_error *err)
     return sftn_job_check(o->classes, o->channels, o->image_size, o->smoothing, err);
 }
 
+static sftn_status check_shared(const sftn_distill_options *o, sftn_error *err)
+{
+    const distill *d = o->shares->self;
+
+    if (o->shares->build != distill_build)
+        return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                         "the job whose teacher is to be shared is no distillation");
+    if (strcmp(d->teacher.name, o->teacher->name) != 0 || d->opt.classes != o->classes ||
+        d->opt.channels != o->channels || d->opt.image_size != o->image_size)
+        return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                         "the teacher to be shared is %s for %d classes and images of %dx%dx%d, "
+                         "expected %s for %d classes and %dx%dx%d",
+                         d->teacher.name, d->opt.classes, d->opt.channels, d->opt.image_size,
+                         d->opt.image_size, o->teacher->name, o->classes, o->channels,
+                         o->image_size, o->image_size);
+    return SFTN_OK;
+}
+
 static bool describe_methods(const distill *d, struct json_object *object)
 {
     bool ok = true;
@@ -147,6 +202,8 @@ static bool describe_methods(const distill *d, struct json_object *object)
         ok = sftn_describe_text(object, key, use->method->name);
         snprintf(key, sizeof key, "method%d-weight", i + 1);
         ok = ok && sftn_describe_number(object, key, use->weight);
+        snprintf(key, sizeof key, "method%d-pairs", i + 1);
+        ok = ok && (!use->pairs || sftn_describe_text(object, key, use->pairs));
         snprintf(key, sizeof key, "method%d-options", i + 1);
         ok = ok && sftn_describe_options(object, key, use->method->options, d->method_options[i]);
     }
@@ -183,10 +240,11 @@ static sftn_status fill(distill *d, sftn_error *err)
     const sftn_network_spec student = {&d->student, o->classes, o->channels, o->image_size, 0};
     sftn_status status = SFTN_OK;
 
-    sftn_params_init(d->teacher_params, o->seed);
     sftn_params_init(d->student_params, o->seed);
     sftn_params_init(d->method_params, o->seed);
-    if (o->teacher_file) {
+    if (!o->shares)
+        sftn_params_init(d->teacher_params, o->seed);
+    if (o->teacher_file && !o->shares) {
         status = sftn_network_fill(o->teacher_file, &teacher, d->teacher_params, err);
         if (status)
             sftn_fail_in(err, "teacher");
@@ -196,6 +254,26 @@ static sftn_status fill(distill *d, sftn_error *err)
     return status;
 }
 
+/* The classes of data's training records; of `classes` taking turns where there is no data. */
+static sftn_draw_table *list_records(const sftn_dataset *data, int classes)
+{
+    const int64_t n = data ? sftn_dataset_get_info(data)->records[SFTN_TRAIN] : 50000;
+    int32_t *class_of = sftn_calloc((size_t)n, sizeof *class_of);
+    sftn_draw_table *table = NULL;
+
+    for (int64_t i = 0; class_of && i < n; i++) {
+        int label = (int)(i % classes);
+
+        if (data)
+            sftn_dataset_record(data, SFTN_TRAIN, i, &label);
+        class_of[i] = label;
+    }
+    if (class_of)
+        table = sftn_draw_table_new(n, class_of, classes);
+    free(class_of);
+    return table;
+}
+
 static sftn_status allocate(distill *d, const sftn_distill_options *options, sftn_error *err)
 {
     bool ok = true;
@@ -203,11 +281,17 @@ static sftn_status allocate(distill *d, const sftn_distill_options *options, sft
     d->opt = *options;
     d->teacher = *options->teacher;
     d->student = *options->student;
+    d->opt.data = NULL;
     d->opt.teacher = &d->teacher;
     d->opt.student = &d->student;
-    d->teacher_params = sftn_params_new();
+    d->teacher_params =
+        options->shares ? ((distill *)options->shares->self)->teacher_params : sftn_params_new();
     d->student_params = sftn_params_new();
     d->method_params = sftn_params_new();
+    if (options->data || !(options->teacher_file || options->shares)) {
+        d->records = list_records(options->data, options->classes);
+        ok = d->records != NULL;
+    }
     for (int i = 0; i < options->nuse; i++) {
         const sftn_method_use *use = &options->use[i];
 
@@ -226,13 +310,17 @@ sftn_status sftn_distill_job(const sftn_distill_options *options, sftn_job *job,
     distill *d;
 
     *job = (sftn_job){0};
+    if (!status && options->shares)
+        status = check_shared(options, err);
     if (status)
         return status;
     d = sftn_calloc(1, sizeof *d);
     if (!d)
         return sftn_fail(err, SFTN_ERR_MEMORY, "distillation: out of memory");
-    *job = (sftn_job){.self = d, .build = distill_build, .free = distill_free};
+    *job = (sftn_job){
+        .self = d, .build = distill_build, .guide = distill_guide, .free = distill_free};
     status = allocate(d, options, err);
+    job->guide_id = d->teacher_params;
     if (!status) {
         job->model = &d->student;
         job->classes = options->classes;

@@ -45,6 +45,8 @@ sftn_status sftn_job_create_entries(sftn_job *job, int channels, int image_size,
         jg.g, "image", (sftn_type){.shape = SFTN_SHAPE(2, channels, image_size, image_size)});
     jg.labels = sftn_graph_input(jg.g, "labels",
                                  (sftn_type){.shape = SFTN_SHAPE(2, 1, 1, 1), .wide = true});
+    jg.record = sftn_graph_input(jg.g, "record",
+                                 (sftn_type){.shape = SFTN_SHAPE(2, 1, 1, 1), .wide = true});
     job->build(job->self, &jg);
     status = sftn_graph_status(jg.g, err);
     if (status)

@@ -74,7 +74,7 @@ char *sftn_options_text(const sftn_train_options *options, const sftn_dataset *d
         sftn_describe_number(o, "ema", options->ema) &&
         sftn_describe_integer(o, "crop-pad", options->augment.pad) &&
         sftn_describe_text(o, "flip", options->augment.flip ? "true" : "false") &&
-        sftn_describe_integer(o, "seed", (int64_t)options->seed) &&
+        sftn_describe_integer(o, "batch-seed", (int64_t)options->seed) &&
         sftn_describe_text(o, "backend", plan->backend ? plan->backend : "cpu") &&
         sftn_describe_text(o, "precision",
                            plan->precision == SFTN_BFLOAT16 ? "bfloat16" : "float32") &&

@@ -85,18 +85,21 @@ static void fill_times(const sftn_run_state *r, sftn_progress *p)
         p->remaining_s = p->elapsed_s / (double)r->clock.steps * (double)left;
 }
 
-void sftn_run_progress(const sftn_run_state *r, double lr, sftn_progress *p)
+void sftn_run_progress(const sftn_run_state *r, sftn_progress *p)
 {
-    const sftn_terms *terms = r->full.plan ? &r->full.terms : &r->partial.terms;
+    const bool full = r->step[SFTN_STEP_FULL].plan != NULL;
+    const sftn_terms *terms = &r->step[full ? SFTN_STEP_FULL : SFTN_STEP_PARTIAL].terms;
     const double images = r->position.images > 0 ? (double)r->position.images : 1.0;
 
     *p = (sftn_progress){
+        .member = r->member,
+        .members = r->members,
         .epoch = r->position.epoch + 1,
         .epochs = r->opt->schedule.epochs,
         .batch = r->position.batch,
         .batches = r->batches,
         .step = r->position.step,
-        .lr = lr,
+        .lr = r->lr,
         .nterms = terms->n,
         .loss = r->memory.loss / images,
         .train_top1 = 100.0 * (double)r->position.hits / images,

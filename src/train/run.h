@@ -1,12 +1,12 @@
 /*
- * run.h: a training run: everything between one sftn_train call and its return.
+ * run.h: one job's run in a training: everything between one sftn_train call and its return.
  */
 #ifndef SFTN_TRAIN_RUN_H
 #define SFTN_TRAIN_RUN_H
 
 #include "train/evaluate.h"
 #include "train/files.h"
-#include "train/step.h"
+#include "train/guide.h"
 
 /*
  * Where the run is, and what it remembers: together with the arrays all that a checkpoint holds.
@@ -40,27 +40,33 @@ typedef struct sftn_watch {
 
 /* Of this process only: times are not part of the state. */
 typedef struct sftn_clock {
-    double begin, epoch_begin, waited, saved;
+    double begin, epoch_begin, waited;
     int64_t steps;        /* done by this process */
     int64_t epoch_images; /* done by this process in this epoch */
+    bool in_epoch;        /* epoch_begin is set */
 } sftn_clock;
+
+/* Batches come in two sizes: full ones, and the last of an epoch. */
+enum { SFTN_STEP_FULL, SFTN_STEP_PARTIAL, SFTN_STEPS };
 
 typedef struct sftn_run_state {
     sftn_job *job;
     const sftn_dataset *data;
     const sftn_train_options *opt;
-    sftn_train_hooks hooks;
-    sftn_train_step full, partial; /* partial.plan NULL: the last batch is a full one */
+    int member, members;
+    sftn_error error; /* status set: the run is left */
+    sftn_train_step step[SFTN_STEPS]; /* plan NULL: there is no batch of that size */
     sftn_optimizer optimizer;
     sftn_ema ema;
-    sftn_loader *loader;
-    int64_t batches;
-    double *rank; /* [batch] */
+    int64_t batches; /* in an epoch */
+    double *rank;    /* [batch] */
     sftn_evaluator test, validation; /* plan NULL: the data set has no such split */
     sftn_position position;
     sftn_memory memory;
     sftn_watch watch;
     sftn_clock clock;
+    double lr;    /* of the last step */
+    bool unsaved; /* steps were made that no checkpoint knows */
     char *options_text; /* what must not change when the run is resumed, JSON */
 } sftn_run_state;
 
@@ -92,6 +98,22 @@ sftn_status sftn_log_append(const char *dir, const sftn_progress *p, const char 
 sftn_status sftn_run_observe(sftn_run_state *r, const sftn_train_step *s, int64_t images,
                              sftn_error *err);
 /* The state of the run as a record of progress. */
-void sftn_run_progress(const sftn_run_state *r, double lr, sftn_progress *p);
+void sftn_run_progress(const sftn_run_state *r, sftn_progress *p);
+
+/* ---- run.c ---- */
+/* Check options and make what does not depend on plans; close also after a failure. */
+sftn_status sftn_run_open(sftn_run_state *r, sftn_error *err);
+/* After the steps have been compiled: evaluators, the run directory, the checkpoint's state. */
+sftn_status sftn_run_begin(sftn_run_state *r, const sftn_plan_options *plan, sftn_error *err);
+void sftn_run_close(sftn_run_state *r);
+/* Neither done nor failed. */
+bool sftn_run_active(const sftn_run_state *r);
+/* One step of s, which the batch and the guide have been written for. */
+sftn_status sftn_run_step(sftn_run_state *r, const sftn_train_step *s, const sftn_batch *batch,
+                          sftn_error *err);
+/* The checkpoint, where steps were made since the last one. */
+sftn_status sftn_run_save(sftn_run_state *r, sftn_error *err);
+/* Measure, log and save; *p is the epoch's record. */
+sftn_status sftn_run_end_epoch(sftn_run_state *r, sftn_progress *p, sftn_error *err);
 
 #endif

@@ -11,10 +11,17 @@
 
 /* ---- batches into plans ---- */
 
+bool sftn_feed_has(const char *input)
+{
+    return strcmp(input, "image") == 0 || strcmp(input, "labels") == 0 ||
+           strcmp(input, "record") == 0;
+}
+
 sftn_status sftn_feed_open(sftn_feed *f, const sftn_plan *plan, sftn_error *err)
 {
     f->image = sftn_plan_input(plan, "image");
     f->labels = sftn_plan_input(plan, "labels");
+    f->record = sftn_plan_input(plan, "record");
     if (!f->image)
         return sftn_fail(err, SFTN_ERR_ARGUMENT, "what is computed does not depend on the images");
     return SFTN_OK;
@@ -37,7 +44,7 @@ static void write_floats(const sftn_tensor *t, const float *src, int64_t count)
         memcpy(t->data, src, (size_t)count * sizeof *src);
 }
 
-void sftn_feed_write(const sftn_feed *f, const sftn_batch *batch)
+void sftn_feed_images(const sftn_feed *f, const sftn_batch *batch)
 {
     const sftn_shape *shape = &f->image->shape;
     const int64_t count = batch->n * (sftn_shape_count(shape) / shape->dim[SFTN_N]);
@@ -46,8 +53,23 @@ void sftn_feed_write(const sftn_feed *f, const sftn_batch *batch)
         memcpy(f->image->data, batch->images, (size_t)count * sizeof(uint16_t));
     else
         write_floats(f->image, batch->images, count);
+}
+
+void sftn_feed_labels(const sftn_feed *f, const sftn_batch *batch)
+{
     if (f->labels)
         write_floats(f->labels, batch->labels, batch->n);
+    for (int64_t i = 0; f->record && i < batch->n; i++)
+        if (f->record->dtype == SFTN_F64)
+            ((double *)f->record->data)[i] = (double)batch->index[i];
+        else
+            ((float *)f->record->data)[i] = (float)batch->index[i];
+}
+
+void sftn_feed_write(const sftn_feed *f, const sftn_batch *batch)
+{
+    sftn_feed_images(f, batch);
+    sftn_feed_labels(f, batch);
 }
 
 /* ---- the graph of a step ---- */
@@ -63,6 +85,7 @@ static sftn_status build_job(sftn_job *job, sftn_shape image, sftn_job_graph *jg
         return sftn_fail(err, SFTN_ERR_MEMORY, "%s: out of memory", job->model->name);
     jg->image = sftn_graph_input(jg->g, "image", (sftn_type){.shape = image});
     jg->labels = sftn_graph_input(jg->g, "labels", (sftn_type){.shape = rows, .wide = true});
+    jg->record = sftn_graph_input(jg->g, "record", (sftn_type){.shape = rows, .wide = true});
     job->build(job->self, jg);
     status = sftn_graph_status(jg->g, err);
     if (status)
@@ -101,8 +124,8 @@ static void add_outputs(const sftn_job_graph *jg, sftn_value loss)
     }
 }
 
-sftn_status sftn_train_step_open(sftn_train_step *s, sftn_job *job, const sftn_plan_options *plan,
-                           sftn_shape image, sftn_error *err)
+sftn_status sftn_train_step_build(sftn_train_step *s, sftn_job *job, sftn_shape image,
+                                  sftn_error *err)
 {
     sftn_job_graph jg;
     sftn_value loss;
@@ -116,12 +139,15 @@ sftn_status sftn_train_step_open(sftn_train_step *s, sftn_job *job, const sftn_p
         return sftn_fail(err, SFTN_ERR_ARGUMENT, "%s: every term of the loss has weight 0",
                          job->model->name);
     add_outputs(&jg, loss);
-    status = sftn_graph_backward(jg.g, loss, NULL, err);
-    if (!status)
-        status = sftn_plan_new(jg.g, plan, &s->plan, err);
-    if (!status)
-        status = sftn_feed_open(&s->feed, s->plan, err);
-    return status;
+    return sftn_graph_backward(jg.g, loss, NULL, err);
+}
+
+sftn_status sftn_train_step_compile(sftn_train_step *s, const sftn_plan_options *plan,
+                                    sftn_error *err)
+{
+    const sftn_status status = sftn_plan_new(s->graph, plan, &s->plan, err);
+
+    return status ? status : sftn_feed_open(&s->feed, s->plan, err);
 }
 
 void sftn_train_step_close(sftn_train_step *s)

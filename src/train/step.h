@@ -7,21 +7,26 @@
 #include "sftn/train.h"
 #include "train/optimizer.h"
 
-/* Where a plan's images and labels live. */
+/* Where a plan's images, labels and record numbers live. */
 typedef struct sftn_feed {
-    const sftn_tensor *image, *labels; /* labels NULL: the plan does not read them */
+    const sftn_tensor *image, *labels, *record; /* NULL: the plan does not read them */
 } sftn_feed;
 
+/* True for the inputs that come from a batch. */
+bool sftn_feed_has(const char *input);
 /* ARGUMENT where the plan reads no image. */
 sftn_status sftn_feed_open(sftn_feed *f, const sftn_plan *plan, sftn_error *err);
 /* What a loader must deliver for sftn_feed_write. */
 void sftn_feed_loader(const sftn_feed *f, sftn_loader_options *options);
-/* Copy a batch in; rows past its n keep what they held. */
+/* Copy a batch in, images and labels (with the records' numbers); rows past its n keep theirs. */
 void sftn_feed_write(const sftn_feed *f, const sftn_batch *batch);
+void sftn_feed_images(const sftn_feed *f, const sftn_batch *batch);
+void sftn_feed_labels(const sftn_feed *f, const sftn_batch *batch);
 
 /*
- * The job's graph with loss and gradients, compiled.  Outputs: "loss", "logits", "rank" (of the
- * label among the classes, [n,1,1,1]), and "term0", "term1", ... in the order of the job's terms.
+ * The job's graph with loss and gradients, built and then compiled.  Outputs: "loss", "logits",
+ * "rank" (of the label among the classes, [n,1,1,1]), and "term0", "term1", ... in the order of the
+ * job's terms.
  */
 typedef struct sftn_train_step {
     sftn_graph *graph;
@@ -30,8 +35,11 @@ typedef struct sftn_train_step {
     sftn_terms terms; /* names and weights; the values belong to graph */
 } sftn_train_step;
 
-sftn_status sftn_train_step_open(sftn_train_step *s, sftn_job *job, const sftn_plan_options *plan,
-                           sftn_shape image, sftn_error *err);
+/* image: [n,C,H,W].  Close also after a failure. */
+sftn_status sftn_train_step_build(sftn_train_step *s, sftn_job *job, sftn_shape image,
+                                  sftn_error *err);
+sftn_status sftn_train_step_compile(sftn_train_step *s, const sftn_plan_options *plan,
+                                    sftn_error *err);
 void sftn_train_step_close(sftn_train_step *s);
 
 /* Value of the loss (i = -1) or of term i after a run. */

@@ -1,14 +1,32 @@
 /*
  * stepper: single training steps without data, log or checkpoint.
  */
-#include "train/step.h"
+#include "train/guide.h"
 
 #include <stdlib.h>
 
 struct sftn_stepper {
     sftn_train_step step;
+    sftn_guide guide;
     sftn_optimizer optimizer;
+    sftn_arena *arena;
 };
+
+static sftn_status open_plans(sftn_stepper *s, sftn_job *job, const sftn_train_options *options,
+                              sftn_shape image, sftn_error *err)
+{
+    const sftn_train_step *const step = &s->step;
+    sftn_plan_options plan = options->plan;
+    sftn_status status = sftn_train_step_build(&s->step, job, image, err);
+
+    plan.arena = s->arena;
+    if (!status)
+        status = sftn_guide_open(&s->guide, job->guide ? job : NULL, &step, 1, &plan, image, err);
+    plan.feeder = s->guide.plan;
+    if (!status)
+        status = sftn_train_step_compile(&s->step, &plan, err);
+    return status;
+}
 
 sftn_status sftn_stepper_new(sftn_job *job, const sftn_train_options *options, sftn_shape image,
                              sftn_stepper **out, sftn_error *err)
@@ -19,9 +37,13 @@ sftn_status sftn_stepper_new(sftn_job *job, const sftn_train_options *options, s
     sftn_status status;
 
     *out = NULL;
-    if (!s)
+    if (s)
+        s->arena = sftn_arena_new();
+    if (!s || !s->arena) {
+        sftn_stepper_free(s);
         return sftn_fail(err, SFTN_ERR_MEMORY, "stepper: out of memory");
-    status = sftn_train_step_open(&s->step, job, &options->plan, image, err);
+    }
+    status = open_plans(s, job, options, image, err);
     if (!status)
         status = sftn_optimizer_open(&s->optimizer, &sgd, job->params, job->nparams, err);
     if (status)
@@ -36,7 +58,9 @@ void sftn_stepper_free(sftn_stepper *s)
     if (!s)
         return;
     sftn_train_step_close(&s->step);
+    sftn_guide_close(&s->guide);
     sftn_optimizer_close(&s->optimizer);
+    sftn_arena_free(s->arena);
     free(s);
 }
 
@@ -50,8 +74,20 @@ sftn_plan *sftn_stepper_plan(sftn_stepper *s)
     return s->step.plan;
 }
 
+const sftn_graph *sftn_stepper_guide_graph(const sftn_stepper *s)
+{
+    return s->guide.plan ? s->guide.graph : NULL;
+}
+
+sftn_plan *sftn_stepper_guide_plan(sftn_stepper *s)
+{
+    return s->guide.plan;
+}
+
 void sftn_stepper_run(sftn_stepper *s, double lr)
 {
+    if (s->guide.plan)
+        sftn_plan_run(s->guide.plan);
     sftn_plan_run(s->step.plan);
     sftn_optimizer_step(&s->optimizer, lr);
 }

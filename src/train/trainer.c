@@ -1,364 +1,396 @@
 /*
- * trainer: epochs of steps, what is measured and saved between them, and how a run stops.
+ * trainer: epochs of steps of one job or of several at once, and how they stop.
  *
- * One step: take a batch, copy it into the plan's input, run the plan (loss, gradients, running
- * statistics), look at the loss, update the weights.  Plans for the full batch and for the partial
- * last one are compiled before the first step; a step allocates nothing.
+ * One step: take a batch, copy it into the plans' inputs, run the guide (what the jobs have
+ * computed from the images beside them), then for each job its plan (loss, gradients, running
+ * statistics), a look at the loss, the update of its weights.  All plans, for the full batch and
+ * for the partial last one, are compiled before the first step; a step allocates nothing.
+ *
+ * A job is at a position of its own.  Each batch is that of the job furthest behind, and is taken
+ * by all that are there.  So jobs that were saved at different moments catch up before they go on
+ * together, and none sees what it would not have seen alone.
  */
 #include "train/run.h"
 
-#include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+typedef struct course {
+    const sftn_dataset *data;
+    const sftn_train_options *opt; /* of the first job: what all agree in */
+    sftn_train_hooks hooks;
+    sftn_run_state *run;
+    int n;
+    sftn_plan_options plan; /* what all plans of the training are compiled with */
+    sftn_guide guide[SFTN_STEPS];
+    sftn_loader *loader;
+    int64_t batches;
+    int64_t next; /* the step whose batch the loader gives next; -1: none */
+    double saved; /* when the jobs were saved last */
+} course;
 
 /* ---- opening ---- */
 
-static sftn_status check_options(const sftn_train_options *o, sftn_error *err)
+/* In a training of several, say whose error it is. */
+static void name_run(const course *c, const sftn_run_state *r, sftn_status status,
+                     sftn_error *err)
 {
-    const sftn_schedule *s = &o->schedule;
+    if (status && c->n > 1)
+        sftn_fail_in(err, "%s", r->opt->dir);
+}
 
-    if (!o->dir)
-        return sftn_fail(err, SFTN_ERR_ARGUMENT, "training needs a run directory");
-    if (o->batch < 1 || s->epochs < 1)
-        return sftn_fail(err, SFTN_ERR_ARGUMENT,
-                         "%lld images a batch and %d epochs, expected at least 1 of each",
-                         (long long)o->batch, s->epochs);
-    if (!(s->lr >= 0.0) || !isfinite(s->lr) || !(s->warmup >= 0.0) || s->nmilestones < 0 ||
-        s->nmilestones > (int)SFTN_COUNT(s->milestone))
-        return sftn_fail(err, SFTN_ERR_ARGUMENT,
-                         "learning rate %g, warm-up %g, %d milestones: expected 0 or more of each, "
-                         "and at most %zu milestones",
-                         s->lr, s->warmup, s->nmilestones, SFTN_COUNT(s->milestone));
-    if (!(o->momentum >= 0.0 && o->momentum < 1.0) || !(o->weight_decay >= 0.0) ||
-        !(o->clip >= 0.0) || !(o->ema >= 0.0 && o->ema < 1.0))
-        return sftn_fail(err, SFTN_ERR_ARGUMENT,
-                         "momentum %g, weight decay %g, clip %g, average %g: expected 0 or more, "
-                         "momentum and average below 1",
-                         o->momentum, o->weight_decay, o->clip, o->ema);
-    if (o->nesterov && o->momentum == 0.0)
-        return sftn_fail(err, SFTN_ERR_ARGUMENT, "Nesterov's method needs a momentum above 0");
+static bool same_batches(const sftn_train_options *a, const sftn_train_options *b)
+{
+    const char *x = a->plan.backend ? a->plan.backend : "cpu";
+    const char *y = b->plan.backend ? b->plan.backend : "cpu";
+
+    return a->batch == b->batch && a->seed == b->seed && a->augment.pad == b->augment.pad &&
+           a->augment.flip == b->augment.flip && a->plan.precision == b->plan.precision &&
+           a->plan.no_fusion == b->plan.no_fusion && strcmp(x, y) == 0;
+}
+
+/* What jobs must agree in, and what they must not. */
+static sftn_status check_together(const course *c, sftn_error *err)
+{
+    const void *guide = NULL;
+
+    for (int i = 0; i < c->n; i++) {
+        const sftn_run_state *r = &c->run[i];
+
+        if (c->n > 1 && !r->opt->dir)
+            return sftn_fail(err, SFTN_ERR_ARGUMENT, "training needs a run directory");
+        if (!same_batches(r->opt, c->opt))
+            return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                             "%s and %s cannot be trained together: their batch size, "
+                             "augmentation, seed of the batches or plan differ", c->opt->dir,
+                             r->opt->dir);
+        if (r->job->guide && guide && r->job->guide_id != guide)
+            return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                             "%s cannot be trained with the jobs before it: it has another teacher",
+                             r->opt->dir);
+        if (r->job->guide)
+            guide = r->job->guide_id;
+        for (int k = 0; k < i; k++)
+            if (strcmp(c->run[k].opt->dir, r->opt->dir) == 0)
+                return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                                 "two jobs are to be trained in the same directory, %s",
+                                 r->opt->dir);
+    }
     return SFTN_OK;
 }
 
-static sftn_status check_data(const sftn_job *job, const sftn_dataset_info *info, sftn_error *err)
+/* The steps of all jobs for batches of one size, and their guide. */
+static sftn_status open_steps(course *c, int size, sftn_shape image, sftn_error *err)
 {
-    if (info->records[SFTN_TRAIN] < 1)
-        return sftn_fail(err, SFTN_ERR_ARGUMENT, "the data set %s has no records to train on",
-                         info->name);
-    if (job->classes != info->classes)
-        return sftn_fail(err, SFTN_ERR_ARGUMENT,
-                         "%s is built for %d classes, the data set %s has %d", job->model->name,
-                         job->classes, info->name, info->classes);
-    return SFTN_OK;
-}
-
-static sftn_status open_steps(sftn_run_state *r, sftn_error *err)
-{
-    const sftn_dataset_info *info = sftn_dataset_get_info(r->data);
-    const int64_t batch = r->opt->batch, records = info->records[SFTN_TRAIN];
-    sftn_shape image = SFTN_SHAPE(batch, info->channels, info->height, info->width);
-    sftn_loader_options loader = {
-        .split = SFTN_TRAIN,
-        .shuffle = true,
-        .augment = r->opt->augment,
-        .seed = r->opt->seed,
-        .threads = r->opt->loader_threads,
-    };
-    sftn_status status = sftn_train_step_check(r->job, image, err);
-
-    if (!status && records >= batch)
-        status = sftn_train_step_open(&r->full, r->job, &r->opt->plan, image, err);
-    image.dim[SFTN_N] = records % batch;
-    if (!status && image.dim[SFTN_N] > 0)
-        status = sftn_train_step_open(&r->partial, r->job, &r->opt->plan, image, err);
-    if (status)
-        return status;
-    sftn_feed_loader(r->full.plan ? &r->full.feed : &r->partial.feed, &loader);
-    loader.batch = batch;
-    status = sftn_loader_new(r->data, &loader, &r->loader, err);
-    if (status)
-        return status;
-    r->batches = sftn_loader_batches(r->loader);
-    r->rank = sftn_calloc((size_t)batch, sizeof *r->rank);
-    return r->rank ? SFTN_OK : sftn_fail(err, SFTN_ERR_MEMORY, "training: out of memory");
-}
-
-static sftn_status open_evaluators(sftn_run_state *r, sftn_error *err)
-{
-    const sftn_dataset_info *info = sftn_dataset_get_info(r->data);
-    const sftn_subject subject = {
-        .model = r->job->model, .params = r->job->params[0], .classes = r->job->classes};
+    const sftn_train_step **step = sftn_calloc((size_t)c->n, sizeof *step);
+    sftn_plan_options plan = c->plan;
+    sftn_job *guided = NULL;
     sftn_status status = SFTN_OK;
 
-    if (info->records[SFTN_TEST] > 0)
-        status = sftn_evaluator_open(&r->test, &subject, r->data, SFTN_TEST, r->opt->batch,
-                                     &r->opt->plan, r->opt->loader_threads, err);
-    if (!status && info->records[SFTN_VALIDATION] > 0)
-        status = sftn_evaluator_open(&r->validation, &subject, r->data, SFTN_VALIDATION,
-                                     r->opt->batch, &r->opt->plan, r->opt->loader_threads, err);
+    if (!step)
+        return sftn_fail(err, SFTN_ERR_MEMORY, "training: out of memory");
+    for (int i = 0; i < c->n && !status; i++) {
+        sftn_run_state *r = &c->run[i];
+
+        step[i] = &r->step[size];
+        guided = r->job->guide ? r->job : guided;
+        status = sftn_train_step_build(&r->step[size], r->job, image, err);
+        name_run(c, r, status, err);
+    }
+    if (!status)
+        status = sftn_guide_open(&c->guide[size], guided, step, c->n, &plan, image, err);
+    plan.feeder = c->guide[size].plan;
+    for (int i = 0; i < c->n && !status; i++) {
+        status = sftn_train_step_compile(&c->run[i].step[size], &plan, err);
+        name_run(c, &c->run[i], status, err);
+    }
+    free(step);
     return status;
 }
 
-/* What an earlier run left in the directory must not pass for this run's. */
-static sftn_status remove_old_files(const char *dir, sftn_error *err)
+static sftn_status open_all_steps(course *c, sftn_error *err)
 {
-    static const char *const names[] = {"checkpoint", "best", "ema"};
+    const sftn_dataset_info *info = sftn_dataset_get_info(c->data);
+    const int64_t batch = c->opt->batch, records = info->records[SFTN_TRAIN];
+    sftn_shape image = SFTN_SHAPE(batch, info->channels, info->height, info->width);
     sftn_status status = SFTN_OK;
 
-    for (size_t i = 0; i < SFTN_COUNT(names) && !status; i++) {
-        char *path = sftn_run_path(dir, names[i]);
+    for (int i = 0; i < c->n && !status; i++) {
+        status = sftn_train_step_check(c->run[i].job, image, err);
+        name_run(c, &c->run[i], status, err);
+    }
+    if (!status && records >= batch)
+        status = open_steps(c, SFTN_STEP_FULL, image, err);
+    image.dim[SFTN_N] = records % batch;
+    if (!status && image.dim[SFTN_N] > 0)
+        status = open_steps(c, SFTN_STEP_PARTIAL, image, err);
+    return status;
+}
 
-        if (!path)
-            status = sftn_fail(err, SFTN_ERR_MEMORY, "%s: out of memory", dir);
-        else if (unlink(path) != 0 && errno != ENOENT)
-            status = sftn_fail(err, SFTN_ERR_FILE, "%s: cannot remove: %s", path, strerror(errno));
-        free(path);
+static sftn_status open_loader(course *c, sftn_error *err)
+{
+    const sftn_train_step *step = c->run[0].step;
+    sftn_loader_options loader = {
+        .split = SFTN_TRAIN,
+        .shuffle = true,
+        .augment = c->opt->augment,
+        .seed = c->opt->seed,
+        .threads = c->opt->loader_threads,
+    };
+    sftn_status status;
+
+    sftn_feed_loader(&step[step[SFTN_STEP_FULL].plan ? SFTN_STEP_FULL : SFTN_STEP_PARTIAL].feed,
+                     &loader);
+    loader.batch = c->opt->batch;
+    status = sftn_loader_new(c->data, &loader, &c->loader, err);
+    if (status)
+        return status;
+    c->batches = sftn_loader_batches(c->loader);
+    for (int i = 0; i < c->n; i++)
+        c->run[i].batches = c->batches;
+    return SFTN_OK;
+}
+
+static sftn_status open_course(course *c, sftn_error *err)
+{
+    sftn_status status = check_together(c, err);
+
+    c->plan.arena = sftn_arena_new();
+    if (!c->plan.arena)
+        return sftn_fail(err, SFTN_ERR_MEMORY, "training: out of memory");
+    for (int i = 0; i < c->n && !status; i++) {
+        status = sftn_run_open(&c->run[i], err);
+        name_run(c, &c->run[i], status, err);
+    }
+    if (!status)
+        status = open_all_steps(c, err);
+    if (!status)
+        status = open_loader(c, err);
+    for (int i = 0; i < c->n && !status; i++) {
+        status = sftn_run_begin(&c->run[i], &c->plan, err);
+        name_run(c, &c->run[i], status, err);
     }
     return status;
 }
 
-static sftn_status begin(sftn_run_state *r, sftn_error *err)
+static void close_course(course *c)
 {
-    sftn_status status;
-
-    r->memory.best_validation = r->memory.best_test = -1.0;
-    r->memory.test_top1 = r->memory.test_top5 = r->memory.ema_top1 = -1.0;
-    if (r->opt->resume)
-        status = sftn_checkpoint_load(r, err);
-    else
-        status = sftn_make_dirs(r->opt->dir, err);
-    if (!status)
-        status = sftn_log_truncate(r->opt->dir, r->position.epoch, err);
-    if (!status && !r->opt->resume)
-        status = remove_old_files(r->opt->dir, err);
-    if (!status)
-        sftn_loader_seek(r->loader, r->position.epoch, r->position.batch);
-    return status;
-}
-
-static sftn_status open_run(sftn_run_state *r, sftn_error *err)
-{
-    const sftn_train_options *o = r->opt;
-    const sftn_sgd sgd = {o->momentum, o->weight_decay, o->nesterov, o->clip};
-    sftn_status status = check_options(o, err);
-
-    if (!status)
-        status = check_data(r->job, sftn_dataset_get_info(r->data), err);
-    if (status)
-        return status;
-    r->options_text = sftn_options_text(o, r->data);
-    if (!r->options_text)
-        return sftn_fail(err, SFTN_ERR_MEMORY, "training: out of memory");
-    status = sftn_optimizer_open(&r->optimizer, &sgd, r->job->params, r->job->nparams, err);
-    if (!status && o->ema > 0.0)
-        status = sftn_ema_open(&r->ema, r->job->params[0], o->ema, err);
-    if (!status)
-        status = open_steps(r, err);
-    if (!status)
-        status = open_evaluators(r, err);
-    if (!status)
-        status = begin(r, err);
-    return status;
-}
-
-static void close_run(sftn_run_state *r)
-{
-    sftn_loader_free(r->loader);
-    sftn_train_step_close(&r->full);
-    sftn_train_step_close(&r->partial);
-    sftn_evaluator_close(&r->test);
-    sftn_evaluator_close(&r->validation);
-    sftn_optimizer_close(&r->optimizer);
-    sftn_ema_close(&r->ema);
-    free(r->rank);
-    free(r->options_text);
+    sftn_loader_free(c->loader);
+    for (int i = 0; i < c->n; i++)
+        sftn_run_close(&c->run[i]);
+    for (int i = 0; i < SFTN_STEPS; i++)
+        sftn_guide_close(&c->guide[i]);
+    sftn_arena_free(c->plan.arena);
+    free(c->run);
 }
 
 /* ---- steps ---- */
 
-static double current_lr(const sftn_run_state *r)
+/* The step that the active job furthest behind makes next; -1: all are done or left. */
+static int64_t next_step(const course *c)
 {
-    const double fraction = (double)r->position.batch / (double)r->batches;
+    int64_t step = -1;
 
-    return sftn_schedule_lr(&r->opt->schedule, (double)r->position.epoch + fraction);
+    for (int i = 0; i < c->n; i++)
+        if (sftn_run_active(&c->run[i]) && (step < 0 || c->run[i].position.step < step))
+            step = c->run[i].position.step;
+    return step;
 }
 
-static sftn_status run_step(sftn_run_state *r, double lr, sftn_error *err)
+static const sftn_batch *take_batch(course *c, int64_t step)
 {
-    const sftn_batch *batch = sftn_loader_next(r->loader);
-    const bool full = r->full.plan && batch->n == r->opt->batch;
-    const sftn_train_step *s = full ? &r->full : &r->partial;
-    sftn_status status;
+    if (step != c->next)
+        sftn_loader_seek(c->loader, step / c->batches, step % c->batches);
+    c->next = step + 1;
+    return sftn_loader_next(c->loader);
+}
 
-    sftn_feed_write(&s->feed, batch);
-    sftn_plan_run(s->plan);
-    status = sftn_run_observe(r, s, batch->n, err);
-    if (status)
-        return status;
-    sftn_optimizer_step(&r->optimizer, lr);
-    if (r->ema.params)
-        sftn_ema_update(&r->ema);
-    r->position.batch++;
-    r->position.step++;
-    r->clock.steps++;
-    r->clock.epoch_images += batch->n;
-    r->clock.waited += batch->waited_s;
+/* Whether r makes this step. */
+static bool takes_part(const sftn_run_state *r, int64_t step)
+{
+    return sftn_run_active(r) && r->position.step == step;
+}
+
+static void run_guide(course *c, const sftn_guide *guide, int64_t step, const sftn_batch *batch)
+{
+    bool wanted = false;
+
+    for (int i = 0; i < c->n; i++)
+        wanted = wanted || (takes_part(&c->run[i], step) && c->run[i].job->guide);
+    sftn_feed_images(&guide->feed, batch);
+    if (wanted)
+        sftn_plan_run(guide->plan);
+}
+
+static void report(const course *c, const sftn_progress *p)
+{
+    if (c->hooks.progress)
+        c->hooks.progress(c->hooks.ctx, p);
+}
+
+/* One batch for all jobs at that step.  Images are written once: jobs with a guide share its. */
+static void run_batch(course *c, int64_t step)
+{
+    const sftn_batch *batch = take_batch(c, step);
+    const int size = batch->n == c->opt->batch ? SFTN_STEP_FULL : SFTN_STEP_PARTIAL;
+    const sftn_guide *guide = &c->guide[size];
+
+    if (guide->plan)
+        run_guide(c, guide, step, batch);
+    for (int i = 0; i < c->n; i++) {
+        sftn_run_state *r = &c->run[i];
+        const sftn_train_step *s = &r->step[size];
+        sftn_progress p;
+
+        if (!takes_part(r, step))
+            continue;
+        if (!guide->plan)
+            sftn_feed_images(&s->feed, batch);
+        sftn_feed_labels(&s->feed, batch);
+        if (sftn_run_step(r, s, batch, &r->error))
+            continue;
+        sftn_run_progress(r, &p);
+        report(c, &p);
+    }
+}
+
+/* Jobs that have finished an epoch measure and save; all others save where it is time. */
+static void save_runs(course *c, bool now)
+{
+    for (int i = 0; i < c->n; i++) {
+        sftn_run_state *r = &c->run[i];
+        sftn_progress p;
+
+        if (!sftn_run_active(r))
+            continue;
+        if (r->position.batch == c->batches) {
+            if (!sftn_run_end_epoch(r, &p, &r->error))
+                report(c, &p);
+        } else if (now) {
+            sftn_run_save(r, &r->error);
+        }
+    }
+}
+
+static void run_course(course *c)
+{
+    const double period = 60.0 * c->opt->save_minutes;
+    bool stop = false;
+    int64_t step;
+
+    c->saved = sftn_seconds();
+    while (!stop && (step = next_step(c)) >= 0) {
+        bool now;
+
+        run_batch(c, step);
+        stop = c->hooks.stop && c->hooks.stop(c->hooks.ctx);
+        now = stop || (period > 0.0 && sftn_seconds() - c->saved >= period);
+        save_runs(c, now);
+        if (now || (step + 1) % c->batches == 0)
+            c->saved = sftn_seconds();
+    }
+}
+
+/* ---- how it ended ---- */
+
+static void end_run(const course *c, sftn_run_state *r, sftn_member *m)
+{
+    if (sftn_run_active(r))
+        sftn_fail(&r->error, SFTN_ERR_INTERRUPTED,
+                  "stopped after %lld of %d epochs and %lld of %lld batches; saved in "
+                  "%s/checkpoint.safetensors",
+                  (long long)r->position.epoch, r->opt->schedule.epochs,
+                  (long long)r->position.batch, (long long)c->batches, r->opt->dir);
+    m->error = r->error;
+    m->result = (sftn_train_result){
+        .last_top1 = r->memory.test_top1,
+        .last_top5 = r->memory.test_top5,
+        .best_validation_top1 = r->memory.best_validation,
+        .best_epoch = r->position.best_epoch,
+        .best_test_top1 = r->memory.best_test,
+        .ema_top1 = r->memory.ema_top1,
+        .seconds = sftn_seconds() - r->clock.begin,
+        .steps = r->clock.steps,
+    };
+}
+
+/* What the members' ends amount to.  An interruption comes before failures: it can be resumed. */
+static sftn_status sum_up(const sftn_member *m, int n, sftn_error *err)
+{
+    const sftn_member *first = NULL;
+    int stopped = 0, failed = 0;
+
+    for (int i = 0; i < n; i++) {
+        const sftn_status status = m[i].error.status;
+
+        stopped += status == SFTN_ERR_INTERRUPTED;
+        failed += status && status != SFTN_ERR_INTERRUPTED;
+        if (status && (!first || (status == SFTN_ERR_INTERRUPTED &&
+                                  first->error.status != SFTN_ERR_INTERRUPTED)))
+            first = &m[i];
+    }
+    if (!first)
+        return SFTN_OK;
+    if (n == 1)
+        return sftn_fail(err, first->error.status, "%s", first->error.text);
+    if (stopped)
+        return sftn_fail(err, SFTN_ERR_INTERRUPTED, "%d of %d runs stopped and saved, %d failed",
+                         stopped, n, failed);
+    return sftn_fail(err, first->error.status, "%d of %d runs failed; the first was %s: %s", failed,
+                     n, first->options->dir, first->error.text);
+}
+
+static sftn_status begin(course *c, sftn_member *members, const sftn_train_hooks *hooks,
+                         sftn_error *err)
+{
+    if (c->n < 1)
+        return sftn_fail(err, SFTN_ERR_ARGUMENT, "%d jobs to train, expected at least 1", c->n);
+    c->run = sftn_calloc((size_t)c->n, sizeof *c->run);
+    if (!c->run)
+        return sftn_fail(err, SFTN_ERR_MEMORY, "training: out of memory");
+    if (hooks)
+        c->hooks = *hooks;
+    c->opt = members[0].options;
+    c->plan = c->opt->plan;
+    for (int i = 0; i < c->n; i++)
+        c->run[i] = (sftn_run_state){.job = members[i].job,
+                                     .data = c->data,
+                                     .opt = members[i].options,
+                                     .member = i,
+                                     .members = c->n,
+                                     .clock.begin = sftn_seconds()};
     return SFTN_OK;
 }
 
-/* ---- ends of epochs ---- */
-
-static sftn_status measure(sftn_run_state *r, sftn_progress *p, sftn_error *err)
+sftn_status sftn_train_together(sftn_member *members, int n, const sftn_dataset *data,
+                                const sftn_train_hooks *hooks, sftn_error *err)
 {
-    sftn_scores scores;
-    sftn_status status = SFTN_OK;
+    course c = {.data = data, .n = n, .next = -1};
+    sftn_error why = {0};
+    sftn_status status = begin(&c, members, hooks, &why);
 
-    if (r->validation.plan) {
-        status = sftn_evaluator_run(&r->validation, &scores, err);
-        p->validation_top1 = scores.top1;
-    }
-    if (!status && r->test.plan) {
-        status = sftn_evaluator_run(&r->test, &scores, err);
-        p->test_top1 = scores.top1;
-        p->test_top5 = scores.top5;
-        p->test_loss = scores.loss;
-    }
-    if (!status && r->test.plan && r->ema.params) {
-        sftn_ema_swap(&r->ema);
-        status = sftn_evaluator_run(&r->test, &scores, err);
-        sftn_ema_swap(&r->ema);
-        p->ema_top1 = scores.top1;
-    }
-    r->memory.test_top1 = p->test_top1;
-    r->memory.test_top5 = p->test_top5;
-    r->memory.ema_top1 = p->ema_top1;
-    return status;
-}
-
-/* Files of a finished epoch; the checkpoint comes last: it never promises what is missing. */
-static sftn_status save_epoch(sftn_run_state *r, const sftn_progress *p, sftn_error *err)
-{
-    const bool best = r->validation.plan && p->validation_top1 > r->memory.best_validation;
-    sftn_status status = sftn_networks_save(r, err);
-
-    if (!status && best) {
-        status = sftn_write_store(r->job, 0, r->data, r->opt->dir, "best", err);
-        r->memory.best_validation = p->validation_top1;
-        r->memory.best_test = p->test_top1;
-        r->position.best_epoch = p->epoch;
-    }
     if (!status)
-        status = sftn_log_append(r->opt->dir, p, p->term_name, err);
-    if (status)
-        return status;
-    memset(r->memory.term, 0, sizeof r->memory.term);
-    r->memory.loss = 0.0;
-    r->position.images = r->position.hits = 0;
-    r->position.epoch++;
-    r->position.batch = 0;
-    return sftn_checkpoint_save(r, err);
-}
-
-static sftn_status end_epoch(sftn_run_state *r, double lr, sftn_error *err)
-{
-    sftn_progress p;
-    sftn_status status;
-
-    sftn_run_progress(r, lr, &p);
-    p.epoch_done = true;
-    status = measure(r, &p, err);
+        status = open_course(&c, &why);
     if (!status)
-        status = save_epoch(r, &p, err);
-    if (!status && r->hooks.progress)
-        r->hooks.progress(r->hooks.ctx, &p);
-    return status;
-}
-
-/* ---- the run ---- */
-
-/* Saves where the time has come, or where a stop is asked for (*stop). */
-static sftn_status after_step(sftn_run_state *r, double lr, bool *stop, sftn_error *err)
-{
-    const double period = 60.0 * r->opt->save_minutes;
-    const bool last = r->position.batch == r->batches;
-    sftn_status status = SFTN_OK;
-
-    if (r->hooks.progress) {
-        sftn_progress p;
-
-        sftn_run_progress(r, lr, &p);
-        r->hooks.progress(r->hooks.ctx, &p);
+        run_course(&c);
+    for (int i = 0; i < n; i++) {
+        if (status)
+            members[i].error = why;
+        else
+            end_run(&c, &c.run[i], &members[i]);
     }
-    *stop = r->hooks.stop && r->hooks.stop(r->hooks.ctx);
-    if (!last && (*stop || (period > 0.0 && sftn_seconds() - r->clock.saved >= period))) {
-        status = sftn_checkpoint_save(r, err);
-        r->clock.saved = sftn_seconds();
-    }
-    return status;
-}
-
-static sftn_status run_epoch(sftn_run_state *r, bool *stop, sftn_error *err)
-{
-    sftn_status status = SFTN_OK;
-    double lr = 0.0;
-
-    r->clock.epoch_begin = sftn_seconds();
-    r->clock.epoch_images = 0;
-    r->clock.waited = 0.0;
-    while (!status && !*stop && r->position.batch < r->batches) {
-        lr = current_lr(r);
-        status = run_step(r, lr, err);
-        if (!status)
-            status = after_step(r, lr, stop, err);
-    }
-    if (!status && r->position.batch == r->batches) {
-        status = end_epoch(r, lr, err);
-        r->clock.saved = sftn_seconds();
-    }
-    return status;
-}
-
-static sftn_status run_epochs(sftn_run_state *r, sftn_error *err)
-{
-    sftn_status status = SFTN_OK;
-    bool stop = false;
-
-    while (!status && !stop && r->position.epoch < r->opt->schedule.epochs)
-        status = run_epoch(r, &stop, err);
-    if (!status && r->position.epoch < r->opt->schedule.epochs)
-        status = sftn_fail(err, SFTN_ERR_INTERRUPTED,
-                           "stopped after %lld of %d epochs and %lld of %lld batches; saved in "
-                           "%s/checkpoint.safetensors",
-                           (long long)r->position.epoch, r->opt->schedule.epochs,
-                           (long long)r->position.batch, (long long)r->batches, r->opt->dir);
-    return status;
+    if (c.run)
+        close_course(&c);
+    return status ? sftn_fail(err, status, "%s", why.text) : sum_up(members, n, err);
 }
 
 sftn_status sftn_train(sftn_job *job, const sftn_dataset *data, const sftn_train_options *options,
                        const sftn_train_hooks *hooks, sftn_train_result *result, sftn_error *err)
 {
-    sftn_run_state r = {.job = job, .data = data, .opt = options};
-    sftn_status status;
+    sftn_member member = {.job = job, .options = options};
+    const sftn_status status = sftn_train_together(&member, 1, data, hooks, err);
 
-    if (hooks)
-        r.hooks = *hooks;
-    r.clock.begin = sftn_seconds();
-    status = open_run(&r, err);
-    r.clock.saved = sftn_seconds();
-    if (!status)
-        status = run_epochs(&r, err);
     if (result)
-        *result = (sftn_train_result){
-            .last_top1 = r.memory.test_top1,
-            .last_top5 = r.memory.test_top5,
-            .best_validation_top1 = r.memory.best_validation,
-            .best_epoch = r.position.best_epoch,
-            .best_test_top1 = r.memory.best_test,
-            .ema_top1 = r.memory.ema_top1,
-            .seconds = sftn_seconds() - r.clock.begin,
-        };
-    close_run(&r);
+        *result = member.result;
     return status;
 }

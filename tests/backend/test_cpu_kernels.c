@@ -108,6 +108,13 @@ TEST(what_is_composed_of_them_is_within_four_units)
     check_accuracy("power", SFTN_PW_power, 1.5f, power_3_halves, 0.5, 4.0, 4.0);
 }
 
+TEST(the_tail_of_the_normal_distribution_is_accurate_to_its_end)
+{
+    check_accuracy("erfc", SFTN_PW_erfc, 0.0f, erfc, -6.0, 1.0, 12.0);
+    check_accuracy("erfc", SFTN_PW_erfc, 0.0f, erfc, 1.0, 3.0, 17.0);
+    check_accuracy("erfc", SFTN_PW_erfc, 0.0f, erfc, 3.0, 9.0, 89.0);
+}
+
 static float value(const sftn_cpu_kernels *k, int code, float p, float x)
 {
     float y;
@@ -135,6 +142,10 @@ TEST(special_values_come_out_as_in_the_mathematical_library)
         CHECK(value(k, SFTN_PW_tanh, 0, INFINITY) == 1.0f);
         CHECK(value(k, SFTN_PW_tanh, 0, -INFINITY) == -1.0f);
         CHECK(isnan(value(k, SFTN_PW_tanh, 0, NAN)));
+        CHECK(value(k, SFTN_PW_erfc, 0, INFINITY) == 0.0f);
+        CHECK(value(k, SFTN_PW_erfc, 0, -INFINITY) == 2.0f);
+        CHECK(value(k, SFTN_PW_erfc, 0, 0.0f) == 1.0f);
+        CHECK(isnan(value(k, SFTN_PW_erfc, 0, NAN)));
         CHECK(value(k, SFTN_PW_sigmoid, 0, -INFINITY) == 0.0f);
         CHECK(value(k, SFTN_PW_softplus, 0, 200.0f) == 200.0f);
         CHECK(value(k, SFTN_PW_power, -1.0f, 0.0f) == INFINITY);

@@ -69,6 +69,7 @@ expect 0 "teachers
   sftn * (Park et al., NeurIPS 2021)" "" list teachers
 expect 0 "methods
   kd *
+  fitnet *
   at *" "" list methods
 expect 0 "models
   resnet8 *83,892 *

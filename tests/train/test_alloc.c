@@ -12,6 +12,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -163,6 +164,31 @@ TEST(a_teacher_step_allocates_nothing)
 TEST(a_distillation_step_allocates_nothing)
 {
     check_steps(small_student(NULL), SFTN_FLOAT32);
+}
+
+TEST(a_step_of_several_students_allocates_nothing)
+{
+    sftn_dataset *data = small_data(0, 0);
+    sftn_job job[2] = {small_student(NULL), small_teacher("plain", "resnet8", NULL)};
+    sftn_train_options o[2] = {small_options("counted1"), small_options("counted2")};
+    sftn_member member[2];
+    counts c = {0};
+    const sftn_train_hooks hooks = {.ctx = &c, .progress = count_step};
+    char dir[2][256];
+    sftn_error err = {0};
+
+    for (int i = 0; i < 2; i++) {
+        snprintf(dir[i], sizeof dir[i], "%s", o[i].dir);
+        o[i].dir = dir[i];
+        o[i].batch = 8;
+        member[i] = (sftn_member){.job = &job[i], .options = &o[i]};
+    }
+    CHECK_OK(sftn_train_together(member, 2, data, &hooks, &err), &err);
+    CHECK_INT(c.steps, 28);
+    CHECK_INT(c.most, 0);
+    sftn_job_free(&job[0]);
+    sftn_job_free(&job[1]);
+    sftn_dataset_close(data);
 }
 
 TEST(a_bfloat16_step_allocates_nothing)

@@ -128,6 +128,15 @@ typedef struct sftn_cpu_kernels {
     /* y [rows,c] = softmax of the rows of x, or its logarithm */
     void (*softmax)(const void *x, bool bf16, int64_t rows, int64_t c, bool logarithm, float *y);
 
+    /*
+     * Rows of table [records, width] by numbers [count]: y[k] = <row, x>, and y [width] = sum of
+     * weight[k] row.
+     */
+    void (*rows_dot)(const float *table, int64_t records, int64_t width, const float *rows,
+                     int64_t count, const float *x, float *y);
+    void (*rows_mix)(const float *table, int64_t records, int64_t width, const float *rows,
+                     int64_t count, const float *weight, float *y);
+
     /* Copy entries first .. last - 1 of the outermost dimension. */
     void (*move)(const sftn_move *m, const void *src, void *dst, int64_t first, int64_t last);
 
@@ -272,6 +281,10 @@ void K(moments)(const void *x, bool bf16, int64_t rows, int64_t c, const float *
 void K(norm_sums)(const void *x, bool x_bf16, const void *gy, bool gy_bf16, int64_t rows,
                   int64_t c, const float *center, double *s1, double *s2);
 void K(softmax)(const void *x, bool bf16, int64_t rows, int64_t c, bool logarithm, float *y);
+void K(rows_dot)(const float *table, int64_t records, int64_t width, const float *rows,
+                 int64_t count, const float *x, float *y);
+void K(rows_mix)(const float *table, int64_t records, int64_t width, const float *rows,
+                 int64_t count, const float *weight, float *y);
 void K(move)(const sftn_move *m, const void *src, void *dst, int64_t first, int64_t last);
 void K(avg_pool)(const sftn_pool_map *m, const void *x, void *y, int64_t row);
 void K(avg_pool_grad)(const sftn_pool_map *m, const void *gy, void *gx, int64_t row);

@@ -6,53 +6,12 @@
  * weight gradient [k, tiles] by [tiles, c]; in bfloat16 the summed dimension comes in pairs, which
  * lie side by side as the instruction wants them.
  */
-#include "backend/cpu/kernels/kernels.h"
+#include "backend/cpu/kernels/vector.h"
 
-#if defined(__AVX512F__)
-#define LANES 16
-#elif defined(__AVX2__)
-#define LANES 8
-#endif
-
-#ifdef LANES
-#include <immintrin.h>
-
+#if LANES >= 8
 enum { POINTS = SFTN_WINOGRAD_POINTS, CHUNK = 2 * LANES };
 
-typedef float vec __attribute__((vector_size(4 * LANES)));
-
 /* ---- vectors in memory ---- */
-
-SFTN_INLINE vec load_float(const float *p)
-{
-    vec v;
-
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-SFTN_INLINE void store_float(float *p, vec v)
-{
-    memcpy(p, &v, sizeof v);
-}
-
-SFTN_INLINE vec broadcast(float x)
-{
-    return x - (vec){0};
-}
-
-SFTN_INLINE vec load(const void *x, bool bf16, int64_t i)
-{
-#ifdef __AVX512BF16__
-    if (bf16) {
-        const __m256i h = _mm256_loadu_si256((const void *)((const uint16_t *)x + i));
-
-        return (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16);
-    }
-#endif
-    (void)bf16;
-    return load_float((const float *)x + i);
-}
 
 #ifdef __AVX512BF16__
 SFTN_INLINE __m512i join_bf16(vec low, vec high)
@@ -70,20 +29,6 @@ SFTN_INLINE __m512i interleave(vec a, vec b)
     return _mm512_permutexvar_epi16(_mm512_loadu_si512(order), join_bf16(a, b));
 }
 #endif
-
-SFTN_INLINE void store(void *y, bool bf16, int64_t i, vec v)
-{
-#ifdef __AVX512BF16__
-    if (bf16) {
-        const __m256bh h = _mm512_cvtneps_pbh((__m512)v);
-
-        memcpy((uint16_t *)y + i, &h, sizeof h);
-        return;
-    }
-#endif
-    (void)bf16;
-    store_float((float *)y + i, v);
-}
 
 /*
  * Two neighbouring tiles' vectors, tiles t and t + 1 (t even), channels c .. of `width`: into rows

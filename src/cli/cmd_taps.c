@@ -38,7 +38,8 @@ typedef struct pairing {
     sftn_graph *g;
     sftn_params *params[2], *layers; /* student, teacher; methods */
     sftn_taps taps[2];
-    sftn_value labels;
+    sftn_value labels, record;
+    sftn_draw_table *records; /* for methods that remember them: as many as CIFAR-100 has */
     int classes;
 } pairing;
 
@@ -48,6 +49,22 @@ static void pairing_free(pairing *p)
     sftn_params_free(p->params[0]);
     sftn_params_free(p->params[1]);
     sftn_params_free(p->layers);
+    sftn_draw_table_free(p->records);
+}
+
+static sftn_draw_table *make_records(int classes)
+{
+    enum { RECORDS = 50000 };
+    int32_t *class_of = malloc(RECORDS * sizeof *class_of);
+    sftn_draw_table *table;
+
+    if (!class_of)
+        return NULL;
+    for (int i = 0; i < RECORDS; i++)
+        class_of[i] = i % classes;
+    table = sftn_draw_table_new(RECORDS, class_of, classes);
+    free(class_of);
+    return table;
 }
 
 static sftn_status pairing_new(const taps_options *o, const sftn_model model[2], pairing *p,
@@ -61,17 +78,18 @@ static sftn_status pairing_new(const taps_options *o, const sftn_model model[2],
     p->classes = o->classes;
     for (int i = 0; i < 2; i++)
         p->params[i] = sftn_params_new();
-    if (!p->g || !p->layers || !p->params[0] || !p->params[1])
+    p->records = make_records(o->classes);
+    if (!p->g || !p->layers || !p->params[0] || !p->params[1] || !p->records)
         return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
     x = sftn_graph_input(p->g, "image", image);
     p->labels = sftn_graph_input(p->g, "labels", (sftn_type){SFTN_SHAPE(BATCH, 1, 1, 1), true});
+    p->record = sftn_graph_input(p->g, "record", (sftn_type){SFTN_SHAPE(BATCH, 1, 1, 1), true});
     for (int i = 0; i < 2; i++) {
         const sftn_scope scope = {
             .g = p->g, .params = p->params[i], .training = i == 0, .frozen = i == 1};
 
         p->taps[i] = sftn_model_build(&model[i], &scope, x, o->classes, 0);
     }
-    p->taps[1] = sftn_taps_detach(p->g, &p->taps[1]);
     return sftn_graph_status(p->g, err);
 }
 
@@ -145,6 +163,8 @@ static sftn_status build_method(pairing *p, const cli_methods *m, int i, sftn_ta
         .labels = p->labels,
         .classes = p->classes,
         .options = m->options[i],
+        .records = p->records,
+        .record = p->record,
     };
     sftn_status status;
 

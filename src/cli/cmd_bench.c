@@ -34,7 +34,8 @@ static const sftn_option table[] = {
 };
 
 static const cli_usage usage = {
-    .arguments = "--workload sftn|kd|plain|frozen [options]\n       sftn bench --methods [options]\n"
+    .arguments = "--workload sftn|kd|plain|frozen [options]\n"
+                 "       sftn bench --methods [options]\n"
                  "       sftn bench --peak",
     .text = "Times whole steps (forward, backward, update) on synthetic images, after a few steps\n"
             "that are not counted.  images/s follows from the median.  GFLOP are two for each\n"

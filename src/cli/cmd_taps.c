@@ -56,15 +56,15 @@ static sftn_draw_table *make_records(int classes)
 {
     enum { RECORDS = 50000 };
     int32_t *class_of = malloc(RECORDS * sizeof *class_of);
-    sftn_draw_table *table;
+    sftn_draw_table *records;
 
     if (!class_of)
         return NULL;
     for (int i = 0; i < RECORDS; i++)
         class_of[i] = i % classes;
-    table = sftn_draw_table_new(RECORDS, class_of, classes);
+    records = sftn_draw_table_new(RECORDS, class_of, classes);
     free(class_of);
-    return table;
+    return records;
 }
 
 static sftn_status pairing_new(const taps_options *o, const sftn_model model[2], pairing *p,

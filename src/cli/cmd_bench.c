@@ -279,11 +279,15 @@ static int64_t own_parameters(const sftn_job *job)
     return sum;
 }
 
-static int64_t plan_bytes(cli_workload *w)
+/* What a step keeps besides weights: plans, and what a method remembers. */
+static int64_t step_bytes(cli_workload *w)
 {
-    const sftn_plan_stats s = stats_of(w);
+    const sftn_plan_stats sum = stats_of(w);
+    int64_t states = 0;
 
-    return s.arena_bytes + s.frozen_bytes;
+    for (int i = 0; i < w->job.nparams; i++)
+        states += sftn_params_state_size(w->job.params[i]);
+    return sum.arena_bytes + sum.kept_bytes + (int64_t)sizeof(float) * states;
 }
 
 /* Time steps of kd and of w in turn; returns how many of each. */
@@ -323,8 +327,7 @@ static void print_method(const char *name, double images_per_s, double share, in
         cli_add_number(o, "share_of_kd", share);
         json_object_object_add(o, "parameters", json_object_new_int64(parameters));
         json_object_object_add(o, "bytes", json_object_new_int64(bytes));
-        printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_SPACED));
-        json_object_put(o);
+        print_object(o);
     } else {
         cli_format_count(parameters, count, sizeof count);
         cli_format_bytes(bytes, memory, sizeof memory);
@@ -341,7 +344,7 @@ static void bench_method(const method_bench *b, cli_workload *kd, const sftn_dis
 
     if (method_workload(b, method, &w)) {
         const int n = alternate(b, kd, &w);
-        const int64_t bytes = plan_bytes(&w) - plan_bytes(kd);
+        const int64_t bytes = step_bytes(&w) - step_bytes(kd);
 
         if (n > 0 && !cli_stop_requested(NULL)) {
             const double of_kd = median(b->ms[0], n), of_method = median(b->ms[1], n);

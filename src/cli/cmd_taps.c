@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include <json-c/json.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct taps_options {
@@ -39,7 +40,7 @@ typedef struct pairing {
     sftn_params *params[2], *layers; /* student, teacher; methods */
     sftn_taps taps[2];
     sftn_value labels, record;
-    sftn_draw_table *records; /* for methods that remember them: as many as CIFAR-100 has */
+    sftn_draw_table *records; /* one of each class, for methods that remember them */
     int classes;
 } pairing;
 
@@ -52,17 +53,15 @@ static void pairing_free(pairing *p)
     sftn_draw_table_free(p->records);
 }
 
-static sftn_draw_table *make_records(int classes)
+static sftn_draw_table *one_of_each(int classes)
 {
-    enum { RECORDS = 50000 };
-    int32_t *class_of = malloc(RECORDS * sizeof *class_of);
-    sftn_draw_table *records;
+    int32_t *class_of = calloc((size_t)classes, sizeof *class_of);
+    sftn_draw_table *records = NULL;
 
-    if (!class_of)
-        return NULL;
-    for (int i = 0; i < RECORDS; i++)
-        class_of[i] = i % classes;
-    records = sftn_draw_table_new(RECORDS, class_of, classes);
+    for (int32_t i = 0; class_of && i < classes; i++)
+        class_of[i] = i;
+    if (class_of)
+        records = sftn_draw_table_new(classes, class_of, classes);
     free(class_of);
     return records;
 }
@@ -71,19 +70,20 @@ static sftn_status pairing_new(const taps_options *o, const sftn_model model[2],
                                sftn_error *err)
 {
     const sftn_type image = {.shape = SFTN_SHAPE(BATCH, CHANNELS, o->image_size, o->image_size)};
+    const sftn_type numbers = {SFTN_SHAPE(BATCH, 1, 1, 1), true};
     sftn_value x;
 
     p->g = sftn_graph_new();
     p->layers = sftn_params_new();
+    p->records = one_of_each(o->classes);
     p->classes = o->classes;
     for (int i = 0; i < 2; i++)
         p->params[i] = sftn_params_new();
-    p->records = make_records(o->classes);
-    if (!p->g || !p->layers || !p->params[0] || !p->params[1] || !p->records)
+    if (!p->g || !p->layers || !p->records || !p->params[0] || !p->params[1])
         return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
     x = sftn_graph_input(p->g, "image", image);
-    p->labels = sftn_graph_input(p->g, "labels", (sftn_type){SFTN_SHAPE(BATCH, 1, 1, 1), true});
-    p->record = sftn_graph_input(p->g, "record", (sftn_type){SFTN_SHAPE(BATCH, 1, 1, 1), true});
+    p->labels = sftn_graph_input(p->g, "labels", numbers);
+    p->record = sftn_graph_input(p->g, "record", numbers);
     for (int i = 0; i < 2; i++) {
         const sftn_scope scope = {
             .g = p->g, .params = p->params[i], .training = i == 0, .frozen = i == 1};

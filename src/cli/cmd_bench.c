@@ -83,6 +83,7 @@ static void add_stats(sftn_plan_stats *sum, sftn_plan_stats s)
     sum->frozen_steps += s.frozen_steps;
     sum->arena_bytes = s.arena_bytes > sum->arena_bytes ? s.arena_bytes : sum->arena_bytes;
     sum->kept_bytes += s.kept_bytes;
+    sum->product_flops += s.product_flops;
 }
 
 /* Run and time steps; ms has room for MAX_STEPS or opt->steps, whichever is used. */

@@ -37,7 +37,7 @@ static const struct {
 static const char *const setting[][2] = {
     {"T", "temperature"}, {"p", "p"},           {"p1", "p"},           {"alpha", "alpha"},
     {"beta", "beta"},     {"gamma", "gamma"},   {"margin", "margin"},  {"w_angle", "angle"},
-    {"k", "k"},           {"w_distance", "distance"},
+    {"k", "k"},           {"dim", "dim"},       {"w_distance", "distance"},
 };
 
 /* Methods whose pairs have a sign of their own for each image. */

@@ -10,7 +10,7 @@ typedef struct bench_options {
     float seconds;
     int steps;
     const char *scheme;
-    bool profile, peak, methods, json;
+    bool profile, peak, json, methods;
 } bench_options;
 
 static const sftn_option table[] = {
@@ -34,7 +34,9 @@ static const sftn_option table[] = {
 };
 
 static const cli_usage usage = {
-    .arguments = "--workload sftn|kd|plain|frozen [options] | --methods [options] | --peak",
+    .arguments = "--workload sftn|kd|plain|frozen [options]\n"
+                 "       sftn bench --methods [options]\n"
+                 "       sftn bench --peak",
     .text = "Times whole steps (forward, backward, update) on synthetic images, after a few steps\n"
             "that are not counted.  images/s follows from the median.  GFLOP are two for each\n"
             "multiply-add of convolutions and matrix products by their definition.",
@@ -79,20 +81,29 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Of all the plans of a step, which run one after the other and share their arena. */
+static sftn_plan_stats stats_of(cli_workload *w)
+{
+    sftn_plan_stats sum = {0};
+
+    for (int i = 0; cli_workload_plan(w, i); i++) {
+        const sftn_plan_stats s = sftn_plan_get_stats(cli_workload_plan(w, i));
+
+        sum.steps += s.steps;
+        sum.frozen_steps += s.frozen_steps;
+        sum.arena_bytes = s.arena_bytes > sum.arena_bytes ? s.arena_bytes : sum.arena_bytes;
+        sum.kept_bytes += s.kept_bytes;
+        sum.frozen_bytes += s.frozen_bytes;
+        sum.product_flops += s.product_flops;
+    }
+    return sum;
+}
+
 /* Sorts x. */
 static double median(double *x, int n)
 {
     qsort(x, (size_t)n, sizeof *x, by_size);
     return 0.5 * (x[(n - 1) / 2] + x[n / 2]);
-}
-
-/* Plans that run one after the other: they share their arena. */
-static void add_stats(sftn_plan_stats *sum, sftn_plan_stats s)
-{
-    sum->steps += s.steps;
-    sum->frozen_steps += s.frozen_steps;
-    sum->arena_bytes = s.arena_bytes > sum->arena_bytes ? s.arena_bytes : sum->arena_bytes;
-    sum->kept_bytes += s.kept_bytes;
 }
 
 /* Run and time steps; ms has room for MAX_STEPS or opt->steps, whichever is used. */
@@ -119,8 +130,7 @@ static void measure(cli_workload *w, const bench_options *opt, double *ms, timin
     t->max_ms = ms[t->steps - 1];
     t->images_per_s = 1e3 * (double)w->batch / t->median_ms;
     t->peak_bytes = peak_memory();
-    for (int i = 0; cli_workload_plan(w, i); i++)
-        add_stats(&t->plan, sftn_plan_get_stats(cli_workload_plan(w, i)));
+    t->plan = stats_of(w);
 }
 
 static const char *precision_name(const sftn_plan_options *plan)
@@ -272,11 +282,9 @@ static int64_t own_parameters(const sftn_job *job)
 /* What a step keeps besides weights: plans, and what a method remembers. */
 static int64_t step_bytes(cli_workload *w)
 {
-    sftn_plan_stats sum = {0};
+    const sftn_plan_stats sum = stats_of(w);
     int64_t states = 0;
 
-    for (int i = 0; cli_workload_plan(w, i); i++)
-        add_stats(&sum, sftn_plan_get_stats(cli_workload_plan(w, i)));
     for (int i = 0; i < w->job.nparams; i++)
         states += sftn_params_state_size(w->job.params[i]);
     return sum.arena_bytes + sum.kept_bytes + (int64_t)sizeof(float) * states;
@@ -397,11 +405,11 @@ int cmd_bench(int argc, char **argv)
         plan.profile = opt.profile;
         if (status != SFTN_OK)
             code = cli_misuse("%s", err.text);
+        else if (opt.peak)
+            code = bench_machine(&opt, &plan);
         else if (opt.methods)
             code = bench_methods(&(method_bench){
                 .args = &args, .options = &options, .opt = &opt, .plan = &plan});
-        else if (opt.peak)
-            code = bench_machine(&opt, &plan);
         else if (cli_workload_new(&args, &options, &methods, &scheme, &plan, &w, &code))
             code = bench(&w, &opt, &plan);
     }

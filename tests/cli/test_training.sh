@@ -70,7 +70,7 @@ expect 0 "*" "*" distill --teacher teacher/model.safetensors --student resnet8 -
 
 expect 0 "*" "*" distill --teacher teacher --student resnet8 --method fitnet+rkd --pair stage3 \
     --epochs 1 "${small[@]}" --out paired
-grep -q '"method1-pairs": *"stage3"' paired/log.jsonl || fail "the run does not say its pairs"
+grep -q '"method1-pairs": *"stage3"' paired/summary.json || fail "the run does not say its pairs"
 expect 1 "" "*sftn: resnet8: at: the student has no tap \"stage5\"; *" \
     distill --teacher teacher --student resnet8 --method at --pair stage5 "${small[@]}" --out none
 expect 1 "" "*sftn: resnet8x4: fsp: the student's *" distill --teacher teacher --student resnet8x4 \

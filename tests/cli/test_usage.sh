@@ -120,6 +120,27 @@ expect 2 "" "sftn: taps has no option --pair*" taps --method kd --pair stage1
 expect 0 "*--at.pair STUDENT:TEACHER,...
   *(default stages)*--pair STUDENT:TEACHER,...  *" "" help distill
 
+# ---- bench ----
+number='[0-9]*'
+# Two for each multiply-add, as many however the convolutions are computed: 12.5 million in an image's
+# way forward, as many in each of the two gradients, but for the first convolution's of the image.
+step=(bench --workload plain --model resnet8 --batch 2 --steps 2 --threads 1)
+expect 0 "{ \"workload\": \"plain resnet8\", *\"gflop\": 0.148319232, \"peak_bytes\": $number}" "" \
+    "${step[@]}" --json
+expect 0 "*\"gflop\": 0.148319232,*" "" "${step[@]}" --json --no-winograd
+expect 0 "*GFLOP          0.148 a step, *peak  *copy of *roofline  kernels*[0-9] %  conv2d, conv *
+*roofline  ops*[0-9] %  conv2d
+*  all
+
+The median step takes $number ms*" "" "${step[@]}" --profile
+expect 0 "{*\"peak\": {*}, \"profile\": \[ { \"op\": *\"product\": true,*\"roofline\": $number } \] }" \
+    "" "${step[@]}" --profile --json
+expect 0 "{ \"precision\": \"bfloat16\", \"threads\": 1, \"peak\": { \"isa\": \"*\", \"gflop_per_s\": $number, \
+\"copies\": \[ { \"bytes\": 65536, \"gb_per_s\": $number } *\] } }" "" \
+    bench --peak --json --threads 1 --precision bfloat16
+expect 0 "*plan: *time: $number ms a run*conv2d *GFLOP/s *GB/s*" "" \
+    dump --model resnet8 --batch 2 --threads 1 --profile 2
+
 # ---- output that cannot be written ----
 code=0
 "$SFTN" list models >/dev/full 2>stderr || code=$?

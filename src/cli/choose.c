@@ -86,7 +86,8 @@ static bool accept_method(cli_args *a, cli_methods *m, const sftn_distiller *met
     table[1] = (sftn_option)SFTN_OPTION_END;
     snprintf(title, sizeof title, "method %s", method->name);
     snprintf(prefix, sizeof prefix, "%s.", method->name);
-    cli_accept(a, title, prefix, table, &m->weight[m->n]);
+    if (method->loss)
+        cli_accept(a, title, prefix, table, &m->weight[m->n]);
     cli_accept(a, title, prefix, method->options, m->options[m->n]);
     m->n++;
     return true;

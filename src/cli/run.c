@@ -196,12 +196,15 @@ static void print_start(const cli_run *run, const sftn_job *job)
 {
     const sftn_dataset_info *info = sftn_dataset_get_info(run->data);
     char size[32], images[32];
+    int epochs = run->epochs;
 
+    for (int i = 0; i < job->nphases; i++)
+        epochs += job->phase[i].schedule.epochs;
     cli_format_count(cli_model_size(job->model, info->classes, info->channels, info->height), size,
                      sizeof size);
     cli_format_count(info->records[SFTN_TRAIN], images, sizeof images);
     fprintf(stderr, "%s: %s (%s parameters), %s images of %s, %d epoch%s\n", run->dir,
-            job->model->name, size, images, info->name, run->epochs, run->epochs == 1 ? "" : "s");
+            job->model->name, size, images, info->name, epochs, epochs == 1 ? "" : "s");
 }
 
 static void print_result(const char *dir, const sftn_train_result *r)

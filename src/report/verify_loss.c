@@ -14,7 +14,7 @@
 #include "report/verify.h"
 
 #include "base/base.h"
-#include "distill/distill.h"
+#include "sftn/distill.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -24,14 +24,8 @@
 /* Names of losses in reference files that are not the method's name here. */
 static const char *const alias[][2] = {
     {"attention", "at"}, {"hint", "fitnet"}, {"similarity", "sp"}, {"correlation", "cc"},
-    {"reviewkd_hcl", "reviewkd"},
+    {"reviewkd_hcl", "reviewkd"}, {"abound", "ab"}, {"factor", "ft"},
 };
-
-/* Losses that no listed method offers by itself. */
-static const struct {
-    const char *name;
-    const sftn_distiller *method;
-} unlisted[] = {{"abound", &sftn_distiller_ab}, {"factor", &sftn_distiller_ft}};
 
 /* Settings in the metadata that are options of methods. */
 static const char *const setting[][2] = {
@@ -193,7 +187,7 @@ static sftn_value add_loss(loss_graph *l, const sftn_distiller *m, bool adapt)
 
     if (adapt && m->adapt)
         m->adapt(&args, l->pair);
-    loss = m->loss(&args);
+    loss = m->loss ? m->loss(&args) : m->phase->loss(&args);
     sftn_graph_output(l->g, "loss", loss);
     return loss;
 }
@@ -431,9 +425,6 @@ static sftn_status run_loss(sftn_verify_case *v, loss_graph *l, const sftn_disti
 
 static const sftn_distiller *find_method(const char *name)
 {
-    for (size_t i = 0; i < SFTN_COUNT(unlisted); i++)
-        if (strcmp(name, unlisted[i].name) == 0)
-            return unlisted[i].method;
     for (size_t i = 0; i < SFTN_COUNT(alias); i++)
         if (strcmp(name, alias[i][0]) == 0)
             name = alias[i][1];

@@ -2,7 +2,7 @@
  * checkpoint: everything a run needs to go on as if it had never stopped, in one safetensors file.
  *
  *     STORE.entry             weights, states and counters of every store ("model.conv1.weight")
- *     momentum.STORE.entry    the optimizer's buffers
+ *     momentum.STORE.entry    the optimizer's buffers, of the phase that the position is in
  *     ema.entry               averages of the network, where they are kept
  *     run.position            int64: sftn_position        run.memory: float64: sftn_memory
  *
@@ -204,13 +204,13 @@ static sftn_status read_position(sftn_run_state *r, const sftn_tensors *t, const
         return status;
     memcpy(&r->position, position->data, sizeof r->position);
     memcpy(&r->memory, memory->data, sizeof r->memory);
-    if (p->epoch < 0 || p->epoch > r->opt->schedule.epochs || p->batch < 0 ||
+    if (p->epoch < 0 || p->epoch > r->epochs || p->batch < 0 ||
         p->batch >= r->batches || p->step != p->epoch * r->batches + p->batch)
         return sftn_fail(err, SFTN_ERR_FORMAT,
-                         "%s: epoch %lld, batch %lld, step %lld is no position of a run of %d "
+                         "%s: epoch %lld, batch %lld, step %lld is no position of a run of %lld "
                          "epochs of %lld batches",
                          path, (long long)p->epoch, (long long)p->batch, (long long)p->step,
-                         r->opt->schedule.epochs, (long long)r->batches);
+                         (long long)r->epochs, (long long)r->batches);
     return SFTN_OK;
 }
 

@@ -6,8 +6,9 @@
  *     w := w - lr * v                          (Nesterov: w - lr * (g + momentum * v))
  *
  * The clip factor is min(1, clip / (norm + 1e-6)) with the norm over all stores' gradients, as
- * torch.nn.utils.clip_grad_norm_.  One pass over each store's contiguous arrays; padding is zero
- * and stays zero.
+ * torch.nn.utils.clip_grad_norm_.  What is trained is a list of spans, mostly one for each store:
+ * the others' weights stay as they are, as PyTorch's do where there is no gradient.  One pass over
+ * each span's contiguous arrays; padding is zero and stays zero.
  */
 #include "train/optimizer.h"
 
@@ -15,6 +16,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Elements a thread takes at a time; norms are summed by block, so threads do not change them. */
 enum { BLOCK = 8192 };
@@ -106,13 +108,27 @@ static int team_size(int64_t n)
     return n > 4 * BLOCK ? sftn_get_threads() : 1;
 }
 
+void sftn_optimizer_train(sftn_optimizer *o, const sftn_span *span, int nspans)
+{
+    o->span = span;
+    o->nspans = nspans;
+}
+
+void sftn_optimizer_reset(sftn_optimizer *o)
+{
+    for (int i = 0; i < o->nstores; i++)
+        memset(o->momentum[i], 0,
+               (size_t)sftn_params_weight_size(o->params[i]) * sizeof *o->momentum[i]);
+}
+
 double sftn_optimizer_norm(const sftn_optimizer *o)
 {
     double sum = 0.0;
 
-    for (int s = 0; s < o->nstores; s++) {
-        const float *g = sftn_params_grads(o->params[s]);
-        const int64_t n = sftn_params_weight_size(o->params[s]);
+    for (int s = 0; s < o->nspans; s++) {
+        const sftn_span *span = &o->span[s];
+        const float *g = sftn_params_grads(o->params[span->store]) + span->begin;
+        const int64_t n = span->count;
         const int threads = team_size(n);
 
         if (threads > 1) {
@@ -129,14 +145,14 @@ double sftn_optimizer_norm(const sftn_optimizer *o)
     return sqrt(sum);
 }
 
-/* One block of one store. */
-static void update(sftn_optimizer *o, int store, int64_t block, coefficients c)
+/* One block of one span. */
+static void update(sftn_optimizer *o, const sftn_span *span, int64_t block, coefficients c)
 {
-    const int64_t at = block * BLOCK;
-    const int64_t n = block_length(sftn_params_weight_size(o->params[store]), block);
-    float *w = sftn_params_weights(o->params[store]) + at;
-    const float *g = sftn_params_grads(o->params[store]) + at;
-    float *v = o->momentum[store] + at;
+    const int64_t at = span->begin + block * BLOCK;
+    const int64_t n = block_length(span->count, block);
+    float *w = sftn_params_weights(o->params[span->store]) + at;
+    const float *g = sftn_params_grads(o->params[span->store]) + at;
+    float *v = o->momentum[span->store] + at;
 
     if (o->sgd.nesterov)
         update_block_nesterov(w, g, v, n, c);
@@ -153,17 +169,18 @@ void sftn_optimizer_step(sftn_optimizer *o, double lr)
 
         c.clip = factor < 1.0 ? (float)factor : 1.0f;
     }
-    for (int s = 0; s < o->nstores; s++) {
-        const int64_t n = sftn_params_weight_size(o->params[s]);
-        const int threads = team_size(n);
+    for (int s = 0; s < o->nspans; s++) {
+        const sftn_span *span = &o->span[s];
+        const int64_t n = blocks(span->count);
+        const int threads = team_size(span->count);
 
         if (threads > 1) {
 #pragma omp parallel for num_threads(threads)
-            for (int64_t b = 0; b < blocks(n); b++)
-                update(o, s, b, c);
+            for (int64_t b = 0; b < n; b++)
+                update(o, span, b, c);
         } else {
-            for (int64_t b = 0; b < blocks(n); b++)
-                update(o, s, b, c);
+            for (int64_t b = 0; b < n; b++)
+                update(o, span, b, c);
         }
     }
 }

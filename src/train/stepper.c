@@ -15,9 +15,9 @@ struct sftn_stepper {
 static sftn_status open_plans(sftn_stepper *s, sftn_job *job, const sftn_train_options *options,
                               sftn_shape image, sftn_error *err)
 {
-    const sftn_train_step *const step = &s->step;
+    sftn_train_step *const step = &s->step;
     sftn_plan_options plan = options->plan;
-    sftn_status status = sftn_train_step_build(&s->step, job, image, err);
+    sftn_status status = sftn_train_step_build(&s->step, job, job->nphases, image, err);
 
     plan.arena = s->arena;
     if (!status)
@@ -46,10 +46,12 @@ sftn_status sftn_stepper_new(sftn_job *job, const sftn_train_options *options, s
     status = open_plans(s, job, options, image, err);
     if (!status)
         status = sftn_optimizer_open(&s->optimizer, &sgd, job->params, job->nparams, err);
-    if (status)
+    if (status) {
         sftn_stepper_free(s);
-    else
-        *out = s;
+        return status;
+    }
+    sftn_optimizer_train(&s->optimizer, s->step.span, s->step.nspans);
+    *out = s;
     return status;
 }
 

@@ -22,13 +22,23 @@ static sftn_params *vector(int64_t n)
     return p;
 }
 
-static sftn_optimizer open_sgd(sftn_params *p, sftn_sgd sgd)
+/* All weights of the stores are trained. */
+static sftn_optimizer open_stores(sftn_params *const *p, int n, sftn_sgd sgd)
 {
+    static sftn_span span[2];
     sftn_optimizer o;
     sftn_error err = {0};
 
-    CHECK_OK(sftn_optimizer_open(&o, &sgd, &p, 1, &err), &err);
+    for (int i = 0; i < n; i++)
+        span[i] = (sftn_span){.store = i, .count = sftn_params_weight_size(p[i])};
+    CHECK_OK(sftn_optimizer_open(&o, &sgd, p, n, &err), &err);
+    sftn_optimizer_train(&o, span, n);
     return o;
+}
+
+static sftn_optimizer open_sgd(sftn_params *p, sftn_sgd sgd)
+{
+    return open_stores(&p, 1, sgd);
 }
 
 /*
@@ -94,11 +104,8 @@ TEST(the_first_buffer_is_the_gradient)
 TEST(clipping_scales_to_the_norm_over_all_stores)
 {
     sftn_params *p[2] = {vector(1), vector(1)};
-    sftn_optimizer o;
-    sftn_error err = {0};
-    const sftn_sgd sgd = {.clip = 1.0};
+    sftn_optimizer o = open_stores(p, 2, (sftn_sgd){.clip = 1.0});
 
-    CHECK_OK(sftn_optimizer_open(&o, &sgd, p, 2, &err), &err);
     sftn_params_grads(p[0])[0] = 3.0f;
     sftn_params_grads(p[1])[0] = -4.0f;
     CHECK_NEAR(sftn_optimizer_norm(&o), 5.0, 1e-12);
@@ -108,6 +115,26 @@ TEST(clipping_scales_to_the_norm_over_all_stores)
     sftn_optimizer_close(&o);
     sftn_params_free(p[0]);
     sftn_params_free(p[1]);
+}
+
+TEST(weights_outside_the_spans_stay_as_they_are_and_count_for_no_norm)
+{
+    sftn_params *p = vector(64);
+    sftn_optimizer o = open_sgd(p, (sftn_sgd){.weight_decay = 0.5});
+    static const sftn_span span[] = {{0, 0, 16}, {0, 48, 16}};
+    float *w = sftn_params_weights(p), *g = sftn_params_grads(p);
+
+    sftn_optimizer_train(&o, span, 2);
+    for (int i = 0; i < 64; i++) {
+        w[i] = 2.0f;
+        g[i] = i < 16 || i >= 48 ? 0.5f : 1e9f;
+    }
+    CHECK_NEAR(sftn_optimizer_norm(&o), sqrt(32 * 0.25), 1e-12);
+    sftn_optimizer_step(&o, 1.0);
+    for (int i = 0; i < 64; i++)
+        CHECK(w[i] == (i < 16 || i >= 48 ? 0.5f : 2.0f));
+    sftn_optimizer_close(&o);
+    sftn_params_free(p);
 }
 
 TEST(gradients_below_the_clip_norm_are_left_alone)

@@ -124,6 +124,12 @@ typedef struct sftn_train_options {
     sftn_schedule schedule; /* of the main phase */
     int64_t batch;
     double momentum, weight_decay;
+    /*
+     * Distillation-oriented training (Zhao et al., ICCV 2023): gradients of the loss terms' two
+     * groups have a momentum each, the task's smaller by this much, the distillation's larger.
+     * 0: one momentum for their sum.
+     */
+    double dot;
     bool nesterov;
     double clip;          /* gradient norm above which gradients are scaled down; 0: never */
     double ema;           /* decay of the averaged weights; 0: none */
@@ -213,7 +219,7 @@ SFTN_API sftn_status sftn_checkpoint_threads(const char *dir, int *threads, sftn
 /*
  * A job compiled for batches of one size, with its optimizer: what sftn_train does between taking
  * a batch and reporting it.  The plan's inputs are called "image" and "labels"; its outputs "loss"
- * and "logits".  Uses plan, momentum, weight_decay, nesterov and clip of options.
+ * and "logits".  Uses plan, momentum, weight_decay, dot, nesterov and clip of options.
  */
 typedef struct sftn_stepper sftn_stepper;
 

@@ -136,8 +136,10 @@ static void add_method(const distill *d, sftn_job_graph *jg, int use,
                         d->student.name, d->teacher.name);
     sftn_terms_add(&jg->terms, jg->g, phase ? 1.0f : (float)d->opt.use[use].weight, loss, "%s",
                    scope.name);
-    if (jg->terms.n > 0)
+    if (jg->terms.n > 0) {
+        jg->terms.term[jg->terms.n - 1].group = 1;
         jg->terms.term[jg->terms.n - 1].detached = phase && !phase->student;
+    }
 }
 
 static void build_preparation(const distill *d, sftn_job_graph *jg, const preparation *p)

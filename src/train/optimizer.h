@@ -11,11 +11,13 @@ typedef struct sftn_sgd {
     double momentum, weight_decay;
     bool nesterov;
     double clip; /* largest gradient norm over all stores; 0: any */
+    double dot;  /* how far the momenta of two groups of gradients lie from `momentum`; 0: one */
 } sftn_sgd;
 
 /* Weights of one store that lie next to one another, padding included. */
 typedef struct sftn_span {
     int store;
+    int groups; /* bit i: they have a gradient of group i */
     int64_t begin, count;
 } sftn_span;
 
@@ -24,6 +26,11 @@ typedef struct sftn_optimizer {
     int nstores;
     sftn_params *params[SFTN_MAX_STORES];
     float *momentum[SFTN_MAX_STORES]; /* like the weights, padding included */
+    /*
+     * With two groups: the weights of each store once more, whose gradients are those of the second
+     * group, and whose values its momentum.  NULL otherwise.
+     */
+    sftn_params *second[SFTN_MAX_STORES];
     double *partial;                  /* sums of squares, one for each block of the largest store */
     const sftn_span *span;            /* what is trained; borrowed */
     int nspans;
@@ -41,7 +48,7 @@ void sftn_optimizer_reset(sftn_optimizer *o);
 
 /* Update every weight that is trained from the gradients in the stores. */
 void sftn_optimizer_step(sftn_optimizer *o, double lr);
-/* Euclidean norm of these gradients; the same bits for any number of threads. */
+/* Euclidean norm of the first group of them; the same bits for any number of threads. */
 double sftn_optimizer_norm(const sftn_optimizer *o);
 
 /* Exponential moving average of a network: average := decay average + (1 - decay) value. */

@@ -34,6 +34,13 @@ static sftn_status check_options(const sftn_train_options *o, sftn_error *err)
                          "momentum %g, weight decay %g, clip %g, average %g: expected 0 or more, "
                          "momentum and average below 1",
                          o->momentum, o->weight_decay, o->clip, o->ema);
+    if (!(o->dot >= 0.0 && o->dot <= o->momentum && o->momentum + o->dot < 1.0))
+        return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                         "DOT sets momenta of %g apart by %g to both sides, expected results from "
+                         "0 to below 1", o->momentum, o->dot);
+    if (o->dot > 0.0 && (o->nesterov || o->clip > 0.0))
+        return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                         "DOT is not defined together with Nesterov's method or clipped gradients");
     if (o->nesterov && o->momentum == 0.0)
         return sftn_fail(err, SFTN_ERR_ARGUMENT, "Nesterov's method needs a momentum above 0");
     return SFTN_OK;
@@ -54,7 +61,11 @@ static sftn_status check_data(const sftn_job *job, const sftn_dataset_info *info
 sftn_status sftn_run_open(sftn_run_state *r, sftn_error *err)
 {
     const sftn_train_options *o = r->opt;
-    const sftn_sgd sgd = {o->momentum, o->weight_decay, o->nesterov, o->clip};
+    const sftn_sgd sgd = {.momentum = o->momentum,
+                          .weight_decay = o->weight_decay,
+                          .nesterov = o->nesterov,
+                          .clip = o->clip,
+                          .dot = o->dot};
     sftn_status status = check_options(o, err);
 
     if (!status)

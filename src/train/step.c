@@ -96,8 +96,8 @@ static sftn_status build_job(sftn_job *job, int phase, sftn_shape image, sftn_jo
     return status;
 }
 
-/* Sum of weight * value over the terms that have a weight. */
-static sftn_value total_loss(sftn_graph *g, const sftn_terms *terms)
+/* Sum of weight * value over the terms that have a weight, of one group or of all (-1). */
+static sftn_value total_loss(sftn_graph *g, const sftn_terms *terms, int group)
 {
     sftn_value total = SFTN_NONE;
 
@@ -105,7 +105,7 @@ static sftn_value total_loss(sftn_graph *g, const sftn_terms *terms)
         const sftn_term *t = &terms->term[i];
         sftn_value part = t->value;
 
-        if (t->weight == 0.0f)
+        if (t->weight == 0.0f || (group >= 0 && t->group != group))
             continue;
         if (t->weight != 1.0f)
             part = sftn_scale(g, part, t->weight);
@@ -157,69 +157,121 @@ static bool is_trained(const sftn_graph *g, const sftn_params *params, int index
     return false;
 }
 
-/* The spans of the entries whose gradient the graph delivers; s->span has room for all entries. */
-static void find_spans(sftn_train_step *s, const sftn_job *job)
+/* The groups that reach entry i of a store, as bits. */
+static int groups_of(const sftn_graph *g, const sftn_optimizer *o, int store, int i)
 {
-    for (int store = 0; store < job->nparams; store++) {
-        sftn_params *p = job->params[store];
+    const sftn_params *p = o->params[store], *second = o->second[store];
+    const char *name = sftn_params_get(p, i)->name;
+
+    return (is_trained(g, p, i) ? 1 : 0) |
+           (second && is_trained(g, second, sftn_params_find(second, name)) ? 2 : 0);
+}
+
+/* The spans of the entries whose gradient the graph delivers; s->span has room for all entries. */
+static void find_spans(sftn_train_step *s, const sftn_optimizer *o)
+{
+    for (int store = 0; store < o->nstores; store++) {
+        sftn_params *p = o->params[store];
         sftn_span *open = NULL; /* ends where the next weight begins */
 
         for (int i = 0; i < sftn_params_count(p); i++) {
             const sftn_param *e = sftn_params_get(p, i);
+            int groups;
 
             if (e->kind != SFTN_PARAM_WEIGHT)
                 continue;
+            groups = groups_of(s->graph, o, store, i);
             if (open)
                 open->count = e->offset - open->begin;
-            if (!is_trained(s->graph, p, i)) {
+            if (groups == 0)
                 open = NULL;
-            } else if (!open) {
-                open = &s->span[s->nspans++];
-                *open = (sftn_span){.store = store, .begin = e->offset};
-            }
+            else if (!open || open->groups != groups)
+                *(open = &s->span[s->nspans++]) =
+                    (sftn_span){.store = store, .groups = groups, .begin = e->offset};
         }
         if (open)
             open->count = sftn_params_weight_size(p) - open->begin;
     }
 }
 
-/* Gradients of the loss for every weight that it reaches. */
-static sftn_status differentiate(sftn_train_step *s, const sftn_job *job, sftn_value loss,
+/* The store, and the entry of it, that take the gradient of a leaf in its group. */
+static sftn_params *grad_store(const sftn_optimizer *o, const sftn_leaf *l, int group, int *index)
+{
+    *index = l->index;
+    for (int i = 0; i < o->nstores && group == 1; i++)
+        if (o->params[i] == l->params) {
+            *index = sftn_params_find(o->second[i], sftn_params_get(l->params, l->index)->name);
+            return o->second[i];
+        }
+    return l->params;
+}
+
+/* Deliver the gradients of a loss for every weight that it reaches. */
+static sftn_status deliver(sftn_graph *g, const sftn_optimizer *o, sftn_value loss, int group,
+                           const sftn_value *leaf, int n, sftn_error *err)
+{
+    sftn_value *grad = sftn_calloc((size_t)n + 1, sizeof *grad);
+    sftn_status status = grad ? sftn_graph_gradients(g, loss, leaf, n, grad, err)
+                              : sftn_fail(err, SFTN_ERR_MEMORY, "gradients: out of memory");
+
+    for (int i = 0; i < n && !status; i++) {
+        int index;
+        sftn_params *store = grad_store(o, sftn_value_leaf(g, leaf[i]), group, &index);
+
+        if (!sftn_is_none(grad[i]))
+            sftn_graph_grad(g, store, index, grad[i]);
+    }
+    free(grad);
+    return status ? status : sftn_graph_status(g, err);
+}
+
+/* The groups of the terms, each by itself. */
+static sftn_status differentiate_groups(sftn_train_step *s, const sftn_optimizer *o,
+                                        const sftn_value *leaf, int n, sftn_error *err)
+{
+    sftn_status status = SFTN_OK;
+
+    for (int group = 0; group < 2 && !status; group++) {
+        const sftn_value loss = total_loss(s->graph, &s->terms, group);
+
+        if (sftn_is_none(loss))
+            return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                             "DOT keeps the momentum of the task apart from that of what is "
+                             "distilled, but the loss has no term of the %s with a weight",
+                             group ? "latter" : "former");
+        status = deliver(s->graph, o, loss, group, leaf, n, err);
+    }
+    return status;
+}
+
+static sftn_status differentiate(sftn_train_step *s, const sftn_optimizer *o, sftn_value loss,
                                  sftn_error *err)
 {
     sftn_graph *g = s->graph;
-    const size_t most = (size_t)g->nnodes + 1;
-    sftn_value *leaf = sftn_calloc(most, sizeof *leaf), *grad = sftn_calloc(most, sizeof *grad);
+    sftn_value *leaf = sftn_calloc((size_t)g->nnodes + 1, sizeof *leaf);
     sftn_status status = SFTN_OK;
     size_t entries = 1;
     int n = 0;
 
-    for (int i = 0; i < job->nparams; i++)
-        entries += (size_t)sftn_params_count(job->params[i]);
+    for (int i = 0; i < o->nstores; i++)
+        entries += (size_t)sftn_params_count(o->params[i]);
     s->span = sftn_calloc(entries, sizeof *s->span);
-    if (!leaf || !grad || !s->span)
-        status = sftn_fail(err, SFTN_ERR_MEMORY, "%s: out of memory", job->model->name);
-    if (!status) {
+    if (leaf && s->span)
         n = trained_leaves(g, NULL, leaf);
-        status = sftn_graph_gradients(g, loss, leaf, n, grad, err);
-    }
-    for (int i = 0; i < n && !status; i++) {
-        const sftn_leaf *l = sftn_value_leaf(g, leaf[i]);
-
-        if (!sftn_is_none(grad[i]))
-            sftn_graph_grad(g, l->params, l->index, grad[i]);
-    }
+    else
+        status = sftn_fail(err, SFTN_ERR_MEMORY, "gradients: out of memory");
+    if (!status && s->main && o->sgd.dot > 0.0)
+        status = differentiate_groups(s, o, leaf, n, err);
+    else if (!status)
+        status = deliver(g, o, loss, 0, leaf, n, err);
     if (!status)
-        status = sftn_graph_status(g, err);
-    if (!status)
-        find_spans(s, job);
+        find_spans(s, o);
     free(leaf);
-    free(grad);
     return status;
 }
 
-sftn_status sftn_train_step_build(sftn_train_step *s, sftn_job *job, int phase, sftn_shape image,
-                                  sftn_error *err)
+sftn_status sftn_train_step_build(sftn_train_step *s, sftn_job *job, int phase,
+                                  const sftn_optimizer *o, sftn_shape image, sftn_error *err)
 {
     sftn_job_graph jg;
     sftn_value loss;
@@ -228,12 +280,12 @@ sftn_status sftn_train_step_build(sftn_train_step *s, sftn_job *job, int phase, 
     *s = (sftn_train_step){.graph = jg.g, .terms = jg.terms, .main = phase == job->nphases};
     if (status)
         return status;
-    loss = total_loss(jg.g, &jg.terms);
+    loss = total_loss(jg.g, &jg.terms, -1);
     if (sftn_is_none(loss))
         return sftn_fail(err, SFTN_ERR_ARGUMENT, "%s: every term of the loss has weight 0",
                          job->model->name);
     add_outputs(&jg, loss);
-    return differentiate(s, job, loss, err);
+    return differentiate(s, o, loss, err);
 }
 
 sftn_status sftn_train_step_compile(sftn_train_step *s, const sftn_plan_options *plan,

@@ -39,9 +39,12 @@ typedef struct sftn_train_step {
     int nspans;
 } sftn_train_step;
 
-/* image: [n,C,H,W].  Close also after a failure. */
-sftn_status sftn_train_step_build(sftn_train_step *s, sftn_job *job, int phase, sftn_shape image,
-                                  sftn_error *err);
+/*
+ * image: [n,C,H,W].  The gradients are what o wants: where it keeps two groups apart, the main
+ * phase's loss must have both; ARGUMENT where it has not.  Close also after a failure.
+ */
+sftn_status sftn_train_step_build(sftn_train_step *s, sftn_job *job, int phase,
+                                  const sftn_optimizer *o, sftn_shape image, sftn_error *err);
 /* ARGUMENT where neither images nor a guide are read. */
 sftn_status sftn_train_step_compile(sftn_train_step *s, const sftn_plan_options *plan,
                                     sftn_error *err);

@@ -92,7 +92,7 @@ static sftn_status build_steps(course *c, int size, sftn_shape image, sftn_train
 
         for (int phase = 0; phase <= r->job->nphases && !status; phase++) {
             step[*n] = &r->step[phase][size];
-            status = sftn_train_step_build(step[(*n)++], r->job, phase, image, err);
+            status = sftn_train_step_build(step[(*n)++], r->job, phase, &r->optimizer, image, err);
         }
         name_run(c, r, status, err);
     }

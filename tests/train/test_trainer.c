@@ -350,7 +350,7 @@ TEST(dot_begins_as_plain_momentum_does_and_then_parts_from_it)
         train_dot("plain_momentum", 0.0, i + 1, plain[i]);
         train_dot("two_momenta", 0.09, i + 1, dot[i]);
     }
-    CHECK(distance(plain[0], dot[0]) < 1e-6 * distance(plain[0], plain[1]));
+    CHECK(distance(plain[0], dot[0]) < 1e-4 * distance(plain[0], plain[1]));
     CHECK(distance(plain[1], dot[1]) > 1e-3 * distance(plain[0], plain[1]));
 }
 

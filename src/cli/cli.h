@@ -91,6 +91,31 @@ int cli_misuse(const char *format, ...) SFTN_PRINTF(1, 2);
 /* A float option as the decimal that was typed: 0.05f gives 0.05. */
 double cli_decimal(float x);
 
+/* ---- lists (grid.c) ---- */
+
+/* One combination of a command line's lists, as a command line. */
+typedef struct cli_line {
+    char name[160]; /* what differs from the others: "kd-seed1"; "" where there are no lists */
+    char rest[160]; /* the same without student, method and seed */
+    int argc;
+    char **argv;
+} cli_line;
+
+enum { CLI_MAX_GRID = 256 };
+typedef struct cli_grid {
+    cli_line *line;
+    int n;
+} cli_grid;
+
+/*
+ * All combinations of the elements of --NAME a,b,c for the options called in names (NULL at the
+ * end) and those of methods ("kd.temperature").  One line, a copy, where there are no lists or help
+ * is wanted.  False with *code set after an error was printed; free in both cases.
+ */
+bool cli_grid_new(cli_grid *grid, int argc, char **argv, const char *const *names, int *code);
+void cli_grid_free(cli_grid *grid);
+void cli_free_line(char **argv);
+
 /* ---- JSON (json.c) ---- */
 
 struct json_object;
@@ -105,13 +130,21 @@ int cli_stop_signal(void); /* 0: none */
 
 /* ---- progress (progress.c) ---- */
 
+typedef struct cli_job cli_job;
+
 typedef struct cli_progress {
-    bool bar;       /* stderr is a terminal */
-    double drawn_s; /* when the bar was last drawn */
+    bool bar;           /* stderr is a terminal */
+    double drawn_s;     /* when the bar was last drawn */
+    const cli_job *job; /* of a training: whose progress is shown, n of them */
+    int n;
+    sftn_progress *last; /* [n]: what each reported last */
 } cli_progress;
 
 cli_progress cli_progress_new(void);
-/* A hook of sftn_train; ctx is a cli_progress. */
+/* For a training of n jobs, which must outlive p; false: out of memory. */
+bool cli_progress_open(cli_progress *p, const cli_job *jobs, int n);
+void cli_progress_close(cli_progress *p);
+/* A hook of sftn_train; ctx is a cli_progress that was opened. */
 void cli_show_progress(void *ctx, const sftn_progress *p);
 /* A hook of sftn_data_get, likewise. */
 bool cli_show_download(void *ctx, int64_t done, int64_t total);
@@ -166,27 +199,41 @@ bool cli_choose_scheme(cli_args *a, const char *fallback, cli_scheme *s, int *co
 /* The scheme "plain" with its defaults. */
 bool cli_plain_scheme(cli_args *a, cli_scheme *s, int *code);
 
-/* The methods of --method a+b, each with its options accepted under its name and a dot. */
+/* What every method can be told. */
+typedef struct cli_method_use {
+    float weight;
+    const char *pairs; /* the method's own pointer: not told */
+} cli_method_use;
+
+/*
+ * The methods of --method a+b, each with its options accepted under its name and a dot; --pair
+ * where one of them compares features.
+ */
 enum { CLI_MAX_METHODS = 40, CLI_MAX_USED_METHODS = 8 };
 typedef struct cli_methods {
     int n;
     const sftn_distiller *method[CLI_MAX_METHODS];
     void *options[CLI_MAX_METHODS]; /* owned by the args */
-    sftn_option weight_table[CLI_MAX_METHODS][2];
-    float weight[CLI_MAX_METHODS];
+    sftn_option table[CLI_MAX_METHODS][3];
+    cli_method_use use[CLI_MAX_METHODS];
+    const char *pair; /* for those that are not told otherwise; NULL: their own */
 } cli_methods;
 
 bool cli_choose_methods(cli_args *a, const char *fallback, cli_methods *m, int *code);
+/* One method with its defaults. */
+bool cli_one_method(cli_args *a, const sftn_distiller *method, cli_methods *m, int *code);
+/* The pairs that method i is told to compare; NULL: its own. */
+const char *cli_method_pairs(const cli_methods *m, int i);
 /* Default factor of the student's cross-entropy: the largest that one of the methods asks for. */
 double cli_default_task_weight(const cli_methods *m);
 /* Put them into options->use. */
 void cli_use_methods(const cli_methods *m, sftn_distill_options *options);
 
-/* ---- running a job (run.c) ---- */
+/* ---- options of a training (run.c) ---- */
 
 typedef struct cli_run_options {
     int epochs;
-    int64_t batch, seed;
+    int64_t batch, seed, batch_seed;
     float lr, gamma, warmup, final_lr;
     const char *milestones;
     int schedule;
@@ -201,6 +248,8 @@ typedef struct cli_run_options {
 extern const sftn_option cli_run_table[];
 
 typedef struct cli_run {
+    int argc; /* the command as typed */
+    char **argv;
     const cli_args *args;
     const cli_run_options *options;
     const sftn_plan_options *plan;
@@ -208,21 +257,32 @@ typedef struct cli_run {
     char dir[512];          /* run directory */
     int epochs;             /* after defaults that depend on the command */
     const char *milestones; /* NULL: at 62.5, 75 and 87.5 percent of the epochs */
+    bool resume;            /* set by cli_check_directories */
 } cli_run;
 
 /* Fill *t from the options; a wrong milestone is an error. */
 sftn_status cli_train_options(const cli_run *run, sftn_train_options *t, sftn_error *err);
+
+/* ---- running jobs (jobs.c) ---- */
+
+struct cli_job {
+    cli_run run;
+    sftn_job job;
+    char name[160]; /* among others that are trained at once; "" for one alone */
+};
+
 /*
- * The run directory: --out, else runs/ and the formatted name.  False with *code set where it holds
- * a run and neither --resume nor --overwrite was given, or where there is nothing to resume.
+ * Look whether the run directories hold runs.  False with *code set where one does and neither
+ * --resume nor --overwrite was given, or where there is nothing to resume.  Of several jobs, those
+ * without a checkpoint begin anew beside those that are resumed.
  */
-bool cli_run_directory(cli_run *run, int *code, const char *format, ...) SFTN_PRINTF(3, 4);
+bool cli_check_directories(cli_job *jobs, int n, int *code);
 /*
- * Train job with progress on stderr and leave the result on stdout and in summary.json.
- * teacher (may be NULL): the file of the network to compare the result with.
+ * Train n jobs at once with progress on stderr and leave each result on stdout and in the run's
+ * summary.json.  teacher (may be NULL): the file of the network to compare the results with.
  * Returns the exit code.
  */
-int cli_run_job(const cli_run *run, sftn_job *job, const char *teacher);
+int cli_run_jobs(cli_job *jobs, int n, const char *teacher);
 
 /* Train a teacher (or any network: scheme plain); the body of train and teach. */
 typedef struct cli_teach {

@@ -1,6 +1,7 @@
-/* distill: a student beside a frozen teacher. */
+/* distill: a student beside a frozen teacher, or several at once. */
 #include "cli/cli.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct distill_options {
@@ -25,22 +26,60 @@ static const sftn_option table[] = {
     SFTN_OPTION_END,
 };
 
+/* Options of which a list trains several students; those of methods besides. */
+static const char *const lists[] = {"student", "method", "task-weight", "branch", "seed", NULL};
+
 static const cli_usage usage = {
     .arguments = "--teacher FILE [--student MODEL] [--method kd] [options]",
     .text = "Trains a student on the labels and on what a frozen teacher answers.  The run\n"
             "directory is filled as by 'sftn train'; agreement with the teacher is measured at\n"
-            "the end.",
+            "the end.\n"
+            "\n"
+            "Lists train all combinations at once: --student resnet8,resnet14 --method kd,at+kd\n"
+            "--seed 1,2,3 are twelve students.  --task-weight, --branch and options of methods\n"
+            "(--kd.temperature 2,4) may be lists too.  Each batch is prepared and answered by the\n"
+            "teacher once; every student ends in the same bits as alone with the same\n"
+            "--batch-seed, in a run directory of its own: below --out, named by what differs, as\n"
+            "resnet8-kd-seed1.  One whose loss is no longer finite is left; the others go on.",
 };
 
-typedef struct distill_run {
-    cli_args *args;
-    const distill_options *opt;
-    const cli_methods *methods;
-    const cli_run_options *run;
-    const sftn_plan_options *plan;
-    const sftn_model *student;
-    const char *teacher_file;
-} distill_run;
+/* One student: its command line, and what was read from it. */
+typedef struct student {
+    const cli_line *line;
+    cli_args args;
+    distill_options opt;
+    cli_data_options data;
+    cli_run_options run;
+    cli_machine_options machine;
+    cli_methods methods;
+    sftn_model model;
+} student;
+
+/* All students, and what they have in common. */
+typedef struct distillation {
+    int argc; /* the command as typed */
+    char **argv;
+    int n;
+    student *student;
+    cli_job *job;
+    char teacher_file[640];
+    sftn_plan_options plan;
+    sftn_network teacher;
+    sftn_dataset *data;
+} distillation;
+
+static bool parse(student *s, const cli_line *line, int *code)
+{
+    s->line = line;
+    s->args = (cli_args){.usage = &usage, .argc = line->argc, .argv = line->argv};
+    cli_accept(&s->args, "student", "", table, &s->opt);
+    if (!cli_choose_methods(&s->args, "kd", &s->methods, code))
+        return false;
+    cli_accept(&s->args, "data", "", cli_data_table, &s->data);
+    cli_accept(&s->args, "training", "", cli_run_table, &s->run);
+    cli_accept(&s->args, "machine", "", cli_machine_table, &s->machine);
+    return cli_parse(&s->args, code);
+}
 
 /* The last component of the directory that holds the teacher's file, else the file's own name. */
 static void teacher_name(const char *file, char *buf, size_t size)
@@ -56,104 +95,146 @@ static void teacher_name(const char *file, char *buf, size_t size)
     snprintf(buf, size, "%.*s", (int)(end - begin), begin);
 }
 
-static int train_on(const distill_run *d, const sftn_network *teacher, const sftn_dataset *data)
+/* The run directory: --out, for one of several below it; else a name made from the command. */
+static void name_directory(const distillation *d, const student *s, cli_run *run)
 {
-    const sftn_dataset_info *info = sftn_dataset_get_info(data);
-    const distill_options *opt = d->opt;
+    char teacher[128];
+
+    if (s->run.out && d->n > 1) {
+        snprintf(run->dir, sizeof run->dir, "%s/%s", s->run.out, s->line->name);
+    } else if (s->run.out) {
+        snprintf(run->dir, sizeof run->dir, "%s", s->run.out);
+    } else {
+        teacher_name(d->teacher_file, teacher, sizeof teacher);
+        snprintf(run->dir, sizeof run->dir, "runs/%s-%s-of-%s-%s-seed%lld%s%s", s->opt.method,
+                 s->model.name, teacher, sftn_dataset_get_info(d->data)->name,
+                 (long long)s->run.seed, s->line->rest[0] ? "-" : "", s->line->rest);
+    }
+}
+
+static void fill_run(distillation *d, int i)
+{
+    student *s = &d->student[i];
+    cli_job *job = &d->job[i];
+
+    /* Students with other seeds see the same batches: those of the first one's. */
+    if (s->run.batch_seed < 0)
+        s->run.batch_seed = d->student[0].run.seed;
+    job->run = (cli_run){
+        .argc = d->argc,
+        .argv = d->argv,
+        .args = &s->args,
+        .options = &s->run,
+        .plan = &d->plan,
+        .data = d->data,
+        .epochs = s->run.epochs,
+        .milestones = s->run.milestones,
+    };
+    snprintf(job->name, sizeof job->name, "%s", d->n > 1 ? s->line->name : "");
+    name_directory(d, s, &job->run);
+}
+
+static sftn_status make_job(distillation *d, int i, sftn_error *err)
+{
+    const sftn_dataset_info *info = sftn_dataset_get_info(d->data);
+    const student *s = &d->student[i];
     sftn_distill_options options = {
-        .student = d->student,
-        .teacher = &teacher->model,
+        .student = &s->model,
+        .teacher = &d->teacher.model,
         .teacher_file = d->teacher_file,
-        .task_weight = cli_decimal(opt->task_weight),
-        .smoothing = d->run->smoothing,
+        .shares = i ? &d->job[0].job : NULL,
+        .task_weight = cli_decimal(s->opt.task_weight),
+        .smoothing = s->run.smoothing,
         .classes = info->classes,
         .channels = info->channels,
         .image_size = info->height,
-        .data = data,
-        .branch_file = opt->init_from_branch,
-        .branch = opt->branch,
-        .seed = (uint64_t)d->run->seed,
+        .data = d->data,
+        .branch_file = s->opt.init_from_branch,
+        .branch = s->opt.branch,
+        .seed = (uint64_t)s->run.seed,
     };
-    cli_run run = {
-        .args = d->args,
-        .options = d->run,
-        .plan = d->plan,
-        .data = data,
-        .epochs = d->run->epochs,
-        .milestones = d->run->milestones,
-    };
-    sftn_job job = {0};
+
+    if (options.task_weight < 0.0)
+        options.task_weight = cli_default_task_weight(&s->methods);
+    cli_use_methods(&s->methods, &options);
+    return sftn_distill_job(&options, &d->job[i].job, err);
+}
+
+static int train_on(distillation *d)
+{
+    const sftn_dataset_info *info = sftn_dataset_get_info(d->data);
     sftn_error err = {0};
-    char name[128];
     int code;
 
-    if (teacher->classes != info->classes)
+    if (d->teacher.classes != info->classes)
         return cli_misuse("%s tells %d classes apart, but %s has %d", d->teacher_file,
-                          teacher->classes, info->name, info->classes);
-    if (options.task_weight < 0.0)
-        options.task_weight = cli_default_task_weight(d->methods);
-    cli_use_methods(d->methods, &options);
-    teacher_name(d->teacher_file, name, sizeof name);
-    if (!cli_run_directory(&run, &code, "%s-%s-of-%s-%s-seed%lld", opt->method, d->student->name,
-                           name, info->name, (long long)d->run->seed))
+                          d->teacher.classes, info->name, info->classes);
+    for (int i = 0; i < d->n; i++)
+        fill_run(d, i);
+    if (!cli_check_directories(d->job, d->n, &code))
         return code;
-    if (sftn_distill_job(&options, &job, &err) != SFTN_OK)
+    for (int i = 0; i < d->n; i++)
+        if (make_job(d, i, &err) != SFTN_OK)
+            return cli_fail(&err);
+    return cli_run_jobs(d->job, d->n, d->teacher_file);
+}
+
+static int open_and_train(distillation *d)
+{
+    const student *first = &d->student[0];
+    sftn_error err = {0};
+    int code;
+
+    if (!first->opt.teacher)
+        return cli_misuse("distill needs --teacher FILE, a network trained by 'sftn teach' or "
+                          "'sftn train'");
+    for (int i = 0; i < d->n; i++)
+        if (sftn_model_find(d->student[i].opt.student, &d->student[i].model, &err) != SFTN_OK)
+            return cli_misuse("%s", err.text);
+    if (cli_plan_options(&first->machine, &d->plan, &err) != SFTN_OK)
+        return cli_misuse("%s", err.text);
+    cli_model_file(first->opt.teacher, d->teacher_file, sizeof d->teacher_file);
+    if (sftn_network_load(d->teacher_file, &d->teacher, &err) != SFTN_OK)
         return cli_fail(&err);
-    code = cli_run_job(&run, &job, d->teacher_file);
-    sftn_job_free(&job);
+    if (cli_open_data(&first->data, &d->data, &code))
+        code = train_on(d);
     return code;
 }
 
-static int distill(distill_run *d, const cli_data_options *data_options,
-                   const cli_machine_options *machine)
+static void close_all(distillation *d)
 {
-    char file[640];
-    sftn_plan_options plan;
-    sftn_model student;
-    sftn_network teacher = {0};
-    sftn_dataset *data = NULL;
-    sftn_error err = {0};
-    int code;
-
-    if (!d->opt->teacher)
-        return cli_misuse("distill needs --teacher FILE, a network trained by 'sftn teach' or "
-                          "'sftn train'");
-    if (sftn_model_find(d->opt->student, &student, &err) != SFTN_OK ||
-        cli_plan_options(machine, &plan, &err) != SFTN_OK)
-        return cli_misuse("%s", err.text);
-    cli_model_file(d->opt->teacher, file, sizeof file);
-    d->plan = &plan;
-    d->student = &student;
-    d->teacher_file = file;
-    if (sftn_network_load(file, &teacher, &err) != SFTN_OK)
-        return cli_fail(&err);
-    if (cli_open_data(data_options, &data, &code))
-        code = train_on(d, &teacher, data);
-    sftn_dataset_close(data);
-    sftn_network_free(&teacher);
-    return code;
+    for (int i = d->n - 1; i >= 0 && d->job; i--)
+        sftn_job_free(&d->job[i].job); /* the first has the teacher that the others share */
+    for (int i = 0; i < d->n && d->student; i++)
+        cli_args_free(&d->student[i].args);
+    sftn_dataset_close(d->data);
+    sftn_network_free(&d->teacher);
+    free(d->student);
+    free(d->job);
 }
 
 int cmd_distill(int argc, char **argv)
 {
-    cli_args args = {.usage = &usage, .argc = argc, .argv = argv};
-    distill_options opt;
-    cli_data_options data;
-    cli_run_options run;
-    cli_machine_options machine;
-    cli_methods methods = {0};
+    distillation d = {.argc = argc, .argv = argv};
+    cli_grid grid;
+    bool go_on;
     int code;
 
-    cli_accept(&args, "student", "", table, &opt);
-    if (cli_choose_methods(&args, "kd", &methods, &code)) {
-        cli_accept(&args, "data", "", cli_data_table, &data);
-        cli_accept(&args, "training", "", cli_run_table, &run);
-        cli_accept(&args, "machine", "", cli_machine_table, &machine);
-        if (cli_parse(&args, &code))
-            code = distill(
-                &(distill_run){.args = &args, .opt = &opt, .methods = &methods, .run = &run}, &data,
-                &machine);
+    go_on = cli_grid_new(&grid, argc, argv, lists, &code);
+    if (go_on) {
+        d.n = grid.n;
+        d.student = calloc((size_t)d.n, sizeof *d.student);
+        d.job = calloc((size_t)d.n, sizeof *d.job);
+        if (!d.student || !d.job) {
+            code = cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
+            go_on = false;
+        }
     }
-    cli_args_free(&args);
+    for (int i = 0; i < d.n && go_on; i++)
+        go_on = parse(&d.student[i], &grid.line[i], &code);
+    if (go_on)
+        code = open_and_train(&d);
+    close_all(&d);
+    cli_grid_free(&grid);
     return code;
 }

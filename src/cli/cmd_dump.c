@@ -24,7 +24,7 @@ static const sftn_option table[] = {
 static const cli_usage usage = {
     .arguments = "[--model MODEL] [--teacher MODEL --student MODEL [--method kd]] [options]",
     .text = "Prints the nodes of a training step's graph, and the steps of its plan with their\n"
-            "kernels, layouts and bytes; of a frozen teacher's first, then of the step it feeds.",
+            "kernels, layouts and bytes; of a frozen teacher first, then of the step it feeds.",
 };
 
 static void dump(cli_workload *w, const dump_options *opt)

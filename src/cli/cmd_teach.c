@@ -61,26 +61,31 @@ static int train_on(const cli_teach *t, const sftn_plan_options *plan, const sft
         .init_from = t->init_from,
         .seed = (uint64_t)t->run->seed,
     };
-    cli_run run = {
+    cli_job job = {.run = {
+        .argc = t->args->argc,
+        .argv = t->args->argv,
         .args = t->args,
         .options = t->run,
         .plan = plan,
         .data = data,
         .epochs = cheap ? CHEAP_EPOCHS : t->run->epochs,
         .milestones = cheap && !t->run->milestones ? "30,45" : t->run->milestones,
-    };
-    sftn_job job = {0};
+    }};
     sftn_error err = {0};
     int code;
 
-    if (!cli_run_directory(&run, &code, "%s-%s%s%s-%s-seed%lld", t->scheme->scheme->name,
-                           teacher->name, t->student ? "-" : "", t->student ? student->name : "",
-                           info->name, (long long)t->run->seed))
+    if (t->run->out)
+        snprintf(job.run.dir, sizeof job.run.dir, "%s", t->run->out);
+    else
+        snprintf(job.run.dir, sizeof job.run.dir, "runs/%s-%s%s%s-%s-seed%lld",
+                 t->scheme->scheme->name, teacher->name, t->student ? "-" : "",
+                 t->student ? student->name : "", info->name, (long long)t->run->seed);
+    if (!cli_check_directories(&job, 1, &code))
         return code;
-    if (sftn_teach_job(&options, &job, &err) != SFTN_OK)
+    if (sftn_teach_job(&options, &job.job, &err) != SFTN_OK)
         return cli_fail(&err);
-    code = cli_run_job(&run, &job, NULL);
-    sftn_job_free(&job);
+    code = cli_run_jobs(&job, 1, NULL);
+    sftn_job_free(&job.job);
     return code;
 }
 

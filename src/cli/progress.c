@@ -3,6 +3,8 @@
  */
 #include "cli/cli.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
@@ -23,6 +25,21 @@ static double now_s(void)
 cli_progress cli_progress_new(void)
 {
     return (cli_progress){.bar = isatty(STDERR_FILENO) != 0};
+}
+
+bool cli_progress_open(cli_progress *p, const cli_job *jobs, int n)
+{
+    *p = cli_progress_new();
+    p->job = jobs;
+    p->n = n;
+    p->last = calloc((size_t)n, sizeof *p->last);
+    return p->last != NULL;
+}
+
+void cli_progress_close(cli_progress *p)
+{
+    free(p->last);
+    p->last = NULL;
 }
 
 void cli_progress_clear(const cli_progress *p)
@@ -137,8 +154,43 @@ static void format_step(const sftn_progress *p, int room, char *after)
     add_text(after, used, part);
 }
 
+/* Likewise for all jobs that have made the step of p: how many, and between what they lie. */
+static void format_steps(const cli_progress *state, const sftn_progress *p, char *after)
+{
+    double loss[2] = {p->loss, p->loss}, top1[2] = {p->train_top1, p->train_top1};
+    char left[32];
+    int n = 0;
+
+    for (int i = 0; i < state->n; i++) {
+        const sftn_progress *q = &state->last[i];
+
+        if (q->members == 0 || q->step != p->step)
+            continue;
+        loss[0] = fmin(loss[0], q->loss);
+        loss[1] = fmax(loss[1], q->loss);
+        top1[0] = fmin(top1[0], q->train_top1);
+        top1[1] = fmax(top1[1], q->train_top1);
+        n++;
+    }
+    cli_format_duration(p->remaining_s, left, sizeof left);
+    snprintf(after, LINE_SIZE,
+             "%d x %.0f images/s  loss %.3f to %.3f  train %.1f to %.1f%%  %s left", n,
+             p->images_per_s, loss[0], loss[1], top1[0], top1[1], left);
+}
+
+/* "NAME  " in the width of the longest, written to name; nothing for one job alone. */
+static void format_name(const cli_progress *state, int member, char *name, size_t size)
+{
+    int width = 0;
+
+    for (int i = 0; i < state->n; i++)
+        if ((int)strlen(state->job[i].name) > width)
+            width = (int)strlen(state->job[i].name);
+    snprintf(name, size, "%-*s%s", width, state->job[member].name, width ? "  " : "");
+}
+
 /* The line that stays; on a terminal (width > 0) with as many loss terms as fit. */
-static void print_epoch(const sftn_progress *p, int width)
+static void print_epoch(const sftn_progress *p, const char *name, int width)
 {
     char line[LINE_SIZE], tail[LINE_SIZE] = "", part[96], left[32];
     size_t used = 0;
@@ -162,9 +214,9 @@ static void print_epoch(const sftn_progress *p, int width)
     }
     snprintf(part, sizeof part, "  %.0f images/s  %s left", p->images_per_s, left);
     add_text(tail, used, part);
-    snprintf(line, sizeof line, "epoch %lld/%lld%s%s  lr %.4g  loss %.4f", (long long)p->epoch,
-             (long long)p->epochs, p->phase ? "  " : "", p->phase ? p->phase : "", p->lr,
-             p->loss);
+    snprintf(line, sizeof line, "%sepoch %lld/%lld%s%s  lr %.4g  loss %.4f", name,
+             (long long)p->epoch, (long long)p->epochs, p->phase ? "  " : "",
+             p->phase ? p->phase : "", p->lr, p->loss);
     add_terms(line, strlen(line), width ? width - (int)strlen(tail) : LINE_SIZE, 4, p);
     fprintf(stderr, "%s%s\n", line, tail);
 }
@@ -173,11 +225,13 @@ void cli_show_progress(void *ctx, const sftn_progress *p)
 {
     cli_progress *state = ctx;
     const double now = now_s();
-    char before[64], after[LINE_SIZE];
+    char before[64], after[LINE_SIZE], name[192];
 
+    state->last[p->member] = *p;
     if (p->epoch_done) {
+        format_name(state, p->member, name, sizeof name);
         cli_progress_clear(state);
-        print_epoch(p, state->bar ? terminal_width() : 0);
+        print_epoch(p, name, state->bar ? terminal_width() : 0);
         return;
     }
     if (!state->bar || now - state->drawn_s < redraw_s)
@@ -186,7 +240,10 @@ void cli_show_progress(void *ctx, const sftn_progress *p)
     snprintf(before, sizeof before, "%s%sepoch %lld/%lld %3lld%%", p->phase ? p->phase : "",
              p->phase ? " " : "", (long long)p->epoch, (long long)p->epochs,
              (long long)(p->batches ? 100 * p->batch / p->batches : 0));
-    format_step(p, terminal_width() - (int)strlen(before) - 5, after);
+    if (state->n > 1)
+        format_steps(state, p, after);
+    else
+        format_step(p, terminal_width() - (int)strlen(before) - 5, after);
     draw_line(before, p->batches ? (double)p->batch / (double)p->batches : 0.0, after);
 }
 

@@ -73,7 +73,7 @@ sftn_status sftn_run_observe(sftn_run_state *r, const sftn_train_step *s, int64_
 
 static void fill_times(const sftn_run_state *r, sftn_progress *p)
 {
-    const double now = sftn_seconds();
+    const double now = r->clock.last_step;
     const double epoch = now - r->clock.epoch_begin;
     const int64_t total = p->epochs * r->batches;
     const int64_t left = total - r->position.step;

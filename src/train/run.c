@@ -186,6 +186,7 @@ sftn_status sftn_run_step(sftn_run_state *r, const sftn_train_step *s, const sft
     r->clock.steps++;
     r->clock.epoch_images += batch->n;
     r->clock.waited += batch->waited_s;
+    r->clock.last_step = sftn_seconds();
     r->lr = lr;
     r->unsaved = true;
     return SFTN_OK;

@@ -40,7 +40,7 @@ typedef struct sftn_watch {
 
 /* Of this process only: times are not part of the state. */
 typedef struct sftn_clock {
-    double begin, epoch_begin, waited;
+    double begin, epoch_begin, last_step, waited;
     int64_t steps;        /* done by this process */
     int64_t epoch_images; /* done by this process in this epoch */
     bool in_epoch;        /* epoch_begin is set */

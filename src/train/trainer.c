@@ -359,9 +359,11 @@ static sftn_status sum_up(const sftn_member *m, int n, sftn_error *err)
         return SFTN_OK;
     if (n == 1)
         return sftn_fail(err, first->error.status, "%s", first->error.text);
-    if (stopped)
+    if (stopped && failed)
         return sftn_fail(err, SFTN_ERR_INTERRUPTED, "%d of %d runs stopped and saved, %d failed",
                          stopped, n, failed);
+    if (stopped)
+        return sftn_fail(err, SFTN_ERR_INTERRUPTED, "%d of %d runs stopped and saved", stopped, n);
     return sftn_fail(err, first->error.status, "%d of %d runs failed; the first was %s: %s", failed,
                      n, first->options->dir, first->error.text);
 }

@@ -15,6 +15,7 @@
 
 #include "sftn/model.h"
 #include "sftn/op.h"
+#include "sftn/schedule.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -53,6 +54,20 @@ typedef struct sftn_distill_args {
     uint64_t seed;                  /* of what a method draws */
 } sftn_distill_args;
 
+/*
+ * A phase of training before the student meets its labels.  It trains what its loss reaches: layers
+ * of the method's own, and the student's stem and stages where it says so.  The student's head is
+ * left as it is.
+ */
+typedef struct sftn_distill_phase {
+    bool student; /* trains the student, in training mode; else that stays as it is, too */
+    /* Its length, 0 epochs leaving it out, and its rates; lr 0: the run's base rate. */
+    sftn_schedule (*schedule)(const void *options);
+    /* As in sftn_distiller. */
+    void (*adapt)(const sftn_distill_args *args, sftn_tap_pair *pair);
+    sftn_value (*loss)(const sftn_distill_args *args);
+} sftn_distill_phase;
+
 typedef struct sftn_distiller {
     const char *name;
     const char *summary;
@@ -68,8 +83,13 @@ typedef struct sftn_distiller {
      * hold the taps.  NULL: none.
      */
     void (*adapt)(const sftn_distill_args *args, sftn_tap_pair *pair);
-    /* Append the loss of the pairs, a scalar, unweighted. */
+    /*
+     * Append the loss of the pairs, a scalar, unweighted.  NULL: a method of phases alone, whose
+     * student then learns from its labels and other methods.
+     */
     sftn_value (*loss)(const sftn_distill_args *args);
+    const sftn_distill_phase *phase; /* what comes before, [nphases]; their losses are unweighted */
+    int nphases;
 } sftn_distiller;
 
 SFTN_API const sftn_distiller *sftn_distiller_find(const char *name, sftn_error *err);
@@ -77,10 +97,12 @@ SFTN_API const sftn_distiller *sftn_distiller_find(const char *name, sftn_error 
 SFTN_API const sftn_distiller *sftn_distiller_list(int i);
 
 /*
- * Append the method's layers and its loss on the pairs that `pairs` names (NULL: its own default);
- * pair and npairs of args are not read.  Errors are recorded in the graph.
+ * Append the method's layers and its loss in one of its phases (NULL: the main one) on the pairs
+ * that `pairs` names (NULL: its own default); pair and npairs of args are not read.  Errors are
+ * recorded in the graph.
  */
 SFTN_API sftn_value sftn_distiller_build(const sftn_distiller *method,
+                                         const sftn_distill_phase *phase,
                                          const sftn_distill_args *args, const char *pairs);
 
 #ifdef __cplusplus

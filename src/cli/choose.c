@@ -86,8 +86,9 @@ static bool accept_method(cli_args *a, cli_methods *m, const sftn_distiller *met
     if (!m->options[m->n])
         return false;
     m->method[m->n] = method;
-    *table++ = (sftn_option){"weight", SFTN_OPT_FLOAT, offsetof(cli_method_use, weight), weight,
-                             0.0, INFINITY, "factor of the method's loss", NULL, NULL};
+    if (method->loss)
+        *table++ = (sftn_option){"weight", SFTN_OPT_FLOAT, offsetof(cli_method_use, weight),
+                                 weight, 0.0, INFINITY, "factor of the method's loss", NULL, NULL};
     if (takes_pairs(method))
         *table++ = (sftn_option){"pair", SFTN_OPT_STRING, offsetof(cli_method_use, pairs), 0, 0, 0,
                                  "taps that are compared", "STUDENT:TEACHER,...", method->pairs};

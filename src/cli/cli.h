@@ -237,7 +237,7 @@ typedef struct cli_run_options {
     float lr, gamma, warmup, final_lr;
     const char *milestones;
     int schedule;
-    float momentum, weight_decay, clip, ema, smoothing;
+    float momentum, weight_decay, dot, clip, ema, smoothing;
     bool nesterov, augment;
     int pad, flip, loader_threads;
     const char *out;

@@ -36,12 +36,13 @@ enum { BATCH = 2, CHANNELS = 3 };
 
 /* Both networks side by side in one graph, and the parameters of the methods. */
 typedef struct pairing {
+    const taps_options *opt;
+    const sftn_model *model; /* [2] */
     sftn_graph *g;
     sftn_params *params[2], *layers; /* student, teacher; methods */
     sftn_taps taps[2];
     sftn_value labels, record;
     sftn_draw_table *records; /* one of each class, for methods that remember them */
-    int classes;
 } pairing;
 
 static void pairing_free(pairing *p)
@@ -66,20 +67,17 @@ static sftn_draw_table *one_of_each(int classes)
     return records;
 }
 
-static sftn_status pairing_new(const taps_options *o, const sftn_model model[2], pairing *p,
-                               sftn_error *err)
+/* A new graph with both networks. */
+static sftn_status build_networks(pairing *p, sftn_error *err)
 {
+    const taps_options *o = p->opt;
     const sftn_type image = {.shape = SFTN_SHAPE(BATCH, CHANNELS, o->image_size, o->image_size)};
     const sftn_type numbers = {SFTN_SHAPE(BATCH, 1, 1, 1), true};
     sftn_value x;
 
+    sftn_graph_free(p->g);
     p->g = sftn_graph_new();
-    p->layers = sftn_params_new();
-    p->records = one_of_each(o->classes);
-    p->classes = o->classes;
-    for (int i = 0; i < 2; i++)
-        p->params[i] = sftn_params_new();
-    if (!p->g || !p->layers || !p->records || !p->params[0] || !p->params[1])
+    if (!p->g)
         return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
     x = sftn_graph_input(p->g, "image", image);
     p->labels = sftn_graph_input(p->g, "labels", numbers);
@@ -88,9 +86,23 @@ static sftn_status pairing_new(const taps_options *o, const sftn_model model[2],
         const sftn_scope scope = {
             .g = p->g, .params = p->params[i], .training = i == 0, .frozen = i == 1};
 
-        p->taps[i] = sftn_model_build(&model[i], &scope, x, o->classes, 0);
+        p->taps[i] = sftn_model_build(&p->model[i], &scope, x, o->classes, 0);
     }
     return sftn_graph_status(p->g, err);
+}
+
+static sftn_status pairing_new(const taps_options *o, const sftn_model model[2], pairing *p,
+                               sftn_error *err)
+{
+    p->opt = o;
+    p->model = model;
+    p->layers = sftn_params_new();
+    p->records = one_of_each(o->classes);
+    for (int i = 0; i < 2; i++)
+        p->params[i] = sftn_params_new();
+    if (!p->layers || !p->records || !p->params[0] || !p->params[1])
+        return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
+    return build_networks(p, err);
 }
 
 /* "64 x 16 x 16", or "100" for a vector. */
@@ -148,36 +160,56 @@ static json_object *taps_json(const pairing *p, const sftn_model model[2], int s
 
 /* ---- methods ---- */
 
-/* Build method i's loss; its pairs as they are before its layers. */
-static sftn_status build_method(pairing *p, const cli_methods *m, int i, sftn_tap_pair *pair,
-                                int *npairs, sftn_error *err)
+/*
+ * Build method i's loss in one of its phases (NULL: the main one) in a graph of its own; its pairs
+ * as they are before its layers.
+ */
+static sftn_status build_phase(pairing *p, const cli_methods *m, int i,
+                               const sftn_distill_phase *phase, sftn_tap_pair *pair, int *npairs,
+                               sftn_error *err)
 {
     const sftn_distiller *method = m->method[i];
     const char *text = cli_method_pairs(m, i);
-    sftn_scope scope = {.g = p->g, .params = p->layers, .training = true};
-    const sftn_distill_args args = {
-        .g = p->g,
+    sftn_scope scope = {.params = p->layers, .training = true};
+    sftn_distill_args args = {
         .scope = &scope,
         .student = &p->taps[0],
         .teacher = &p->taps[1],
-        .labels = p->labels,
-        .classes = p->classes,
+        .classes = p->opt->classes,
         .options = m->options[i],
         .records = p->records,
-        .record = p->record,
     };
-    sftn_status status;
+    sftn_status status = build_networks(p, err);
 
+    if (status != SFTN_OK)
+        return status;
+    scope.g = args.g = p->g;
+    args.labels = p->labels;
+    args.record = p->record;
     snprintf(scope.name, sizeof scope.name, "%s", method->name);
     status = sftn_tap_pairs(text ? text : method->pairs, &p->taps[0], &p->taps[1], pair, npairs,
                             err);
     if (status != SFTN_OK)
         return sftn_fail_in(err, "%s", method->name);
-    sftn_distiller_build(method, &args, text);
+    sftn_distiller_build(method, phase, &args, text);
     return sftn_graph_status(p->g, err);
 }
 
-/* A trained layer of a method: entries that follow one another and differ in the last part of the name. */
+/* Every phase of method i. */
+static sftn_status build_method(pairing *p, const cli_methods *m, int i, sftn_tap_pair *pair,
+                                int *npairs, sftn_error *err)
+{
+    const sftn_distiller *method = m->method[i];
+    sftn_status status = SFTN_OK;
+
+    for (int k = 0; k < method->nphases && status == SFTN_OK; k++)
+        status = build_phase(p, m, i, &method->phase[k], pair, npairs, err);
+    if (method->loss && status == SFTN_OK)
+        status = build_phase(p, m, i, NULL, pair, npairs, err);
+    return status;
+}
+
+/* A trained layer: entries that follow one another and differ in the last part of the name. */
 typedef struct layer {
     char name[160];
     int64_t count;

@@ -7,17 +7,19 @@
  *
  * s, t: features before the last ReLU of a stage; where shapes differ, s passes a convolution and
  * batch norm (sftn_regress) first.  The margin m is 1.  The loss forms the student's stages before
- * training on the labels begins; it is no term beside them.
+ * training on the labels begins, for 30 epochs at the run's base rate; it is no term beside them.
  */
 #include "distill/distill.h"
 
 typedef struct ab_options {
     float margin;
+    sftn_phase_options phase;
 } ab_options;
 
 static const sftn_option ab_option_table[] = {
     {"margin", SFTN_OPT_FLOAT, offsetof(ab_options, margin), 1.0, 0.0, 1000.0,
      "distance that the student keeps from the boundary", NULL, NULL},
+    SFTN_PHASE_OPTIONS(ab_options, phase, 30, 0.0),
     SFTN_OPTION_END,
 };
 
@@ -56,6 +58,14 @@ static sftn_value ab_loss(const sftn_distill_args *a)
     return sftn_add_terms(a->g, term, a->npairs);
 }
 
+static sftn_schedule ab_schedule(const void *options)
+{
+    return sftn_phase_schedule(&((const ab_options *)options)->phase);
+}
+
+static const sftn_distill_phase ab_phase = {
+    .student = true, .schedule = ab_schedule, .adapt = ab_adapt, .loss = ab_loss};
+
 const sftn_distiller sftn_distiller_ab = {
     .name         = "ab",
     .summary      = "form the student's activation boundaries like the teacher's, then train it",
@@ -63,8 +73,7 @@ const sftn_distiller sftn_distiller_ab = {
     .options      = ab_option_table,
     .options_size = sizeof(ab_options),
     .pairs        = "stages.preact",
-    .weight       = 1.0,
     .task_weight  = 1.0,
-    .adapt        = ab_adapt,
-    .loss         = ab_loss,
+    .phase        = &ab_phase,
+    .nphases      = 1,
 };

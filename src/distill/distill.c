@@ -35,9 +35,11 @@ const sftn_distiller *sftn_distiller_find(const char *name, sftn_error *err)
     return NULL;
 }
 
-sftn_value sftn_distiller_build(const sftn_distiller *method, const sftn_distill_args *args,
-                                const char *pairs)
+sftn_value sftn_distiller_build(const sftn_distiller *method, const sftn_distill_phase *phase,
+                                const sftn_distill_args *args, const char *pairs)
 {
+    void (*adapt)(const sftn_distill_args *args, sftn_tap_pair *pair) =
+        phase ? phase->adapt : method->adapt;
     sftn_tap_pair pair[SFTN_MAX_PAIRS];
     sftn_distill_args a = *args;
     sftn_error err = {0};
@@ -48,10 +50,15 @@ sftn_value sftn_distiller_build(const sftn_distiller *method, const sftn_distill
     if (sftn_tap_pairs(pairs ? pairs : method->pairs, a.student, a.teacher, pair, &a.npairs, &err))
         return sftn_graph_fail(a.g, "%s", err.text);
     a.pair = pair;
-    if (method->adapt)
-        method->adapt(&a, pair);
+    if (adapt)
+        adapt(&a, pair);
     sftn_graph_set_scope(a.g, a.scope->name);
-    return method->loss(&a);
+    return phase ? phase->loss(&a) : method->loss(&a);
+}
+
+sftn_schedule sftn_phase_schedule(const sftn_phase_options *options)
+{
+    return (sftn_schedule){.epochs = options->epochs, .lr = sftn_decimal(options->lr)};
 }
 
 sftn_scope sftn_pair_scope(const sftn_distill_args *args, int i)

@@ -10,11 +10,20 @@
 #include "distill/methods.def"
 #undef SFTN_METHOD
 
-/*
- * Methods whose students meet a stage of training of its own before the labels: what that stage, or
- * the one after it, minimizes.  They are in no list.
- */
-extern const sftn_distiller sftn_distiller_ab, sftn_distiller_ft;
+/* How long a phase before the main one is, and its learning rate, which does not change. */
+typedef struct sftn_phase_options {
+    int epochs;
+    float lr;
+} sftn_phase_options;
+
+/* Their rows in a method's table; field: of its options struct. */
+#define SFTN_PHASE_OPTIONS(options, field, default_epochs, default_lr)                             \
+    {"epochs", SFTN_OPT_INT, offsetof(options, field.epochs), default_epochs, 0, 100000,           \
+     "epochs of the phase before the labels", NULL, NULL},                                         \
+    {"lr", SFTN_OPT_FLOAT, offsetof(options, field.lr), default_lr, 0.0, 100.0,                    \
+     "learning rate of that phase; 0 is the run's --lr", NULL, NULL}
+
+sftn_schedule sftn_phase_schedule(const sftn_phase_options *options);
 
 /* Where a method keeps its parameters for pair i: its scope, numbered where there are several. */
 sftn_scope sftn_pair_scope(const sftn_distill_args *args, int i);

@@ -5,10 +5,20 @@
  *
  * G [N,C_top,C_bottom] of two maps one after the other in a network (the larger average-pooled to
  * the smaller) says how the network gets from one to the other.  Maps: the stem's and every
- * stage's; student and teacher need equal numbers of channels.  The paper and the CRD benchmark
- * minimize L before the student meets its labels; here it is a term beside them.
+ * stage's; student and teacher need equal numbers of channels.  As in the paper and the CRD
+ * benchmark, L forms the student's stages before training on the labels begins, for 30 epochs at
+ * the run's base rate; it is no term beside them.
  */
 #include "distill/distill.h"
+
+typedef struct fsp_options {
+    sftn_phase_options phase;
+} fsp_options;
+
+static const sftn_option fsp_option_table[] = {
+    SFTN_PHASE_OPTIONS(fsp_options, phase, 30, 0.0),
+    SFTN_OPTION_END,
+};
 
 static sftn_value flow(sftn_graph *g, sftn_value bottom, sftn_value top)
 {
@@ -36,12 +46,22 @@ static sftn_value fsp_loss(const sftn_distill_args *a)
     return sftn_add_terms(a->g, term, a->npairs - 1);
 }
 
+static sftn_schedule fsp_schedule(const void *options)
+{
+    return sftn_phase_schedule(&((const fsp_options *)options)->phase);
+}
+
+static const sftn_distill_phase fsp_phase = {
+    .student = true, .schedule = fsp_schedule, .loss = fsp_loss};
+
 const sftn_distiller sftn_distiller_fsp = {
-    .name        = "fsp",
-    .summary     = "match how each stage's map follows from the one before",
-    .reference   = "Yim et al., CVPR 2017",
-    .pairs       = "stem,stages",
-    .weight      = 50.0,
-    .task_weight = 1.0,
-    .loss        = fsp_loss,
+    .name         = "fsp",
+    .summary      = "form how each stage's map follows from the one before, then train the student",
+    .reference    = "Yim et al., CVPR 2017",
+    .options      = fsp_option_table,
+    .options_size = sizeof(fsp_options),
+    .pairs        = "stem,stages",
+    .task_weight  = 1.0,
+    .phase        = &fsp_phase,
+    .nphases      = 1,
 };

@@ -100,6 +100,7 @@ sftn_taps sftn_model_build(const sftn_model *model, const sftn_scope *s, sftn_va
 {
     const sftn_family *family = model->family;
     sftn_taps taps = {.nstages = model->nstages};
+    sftn_scope head = *s;
 
     if (!check_build(model, s, x, classes, from_stage))
         return taps;
@@ -110,7 +111,8 @@ sftn_taps sftn_model_build(const sftn_model *model, const sftn_scope *s, sftn_va
     for (int stage = from_stage + 1; stage <= model->nstages; stage++)
         x = family->stage(s, model, stage, x, &taps);
     show_part(s, "head");
-    family->head(s, model, x, classes, &taps);
+    head.frozen = s->frozen || s->frozen_head;
+    family->head(&head, model, x, classes, &taps);
     return taps;
 }
 

@@ -14,7 +14,7 @@
 #include "report/verify.h"
 
 #include "base/base.h"
-#include "distill/distill.h"
+#include "sftn/distill.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -22,16 +22,14 @@
 #include <string.h>
 
 /* Names of losses in reference files that are not the method's name here. */
-static const char *const alias[][2] = {
-    {"attention", "at"}, {"hint", "fitnet"}, {"similarity", "sp"}, {"correlation", "cc"},
-    {"reviewkd_hcl", "reviewkd"},
-};
-
-/* Losses that no listed method offers by itself. */
 static const struct {
-    const char *name;
-    const sftn_distiller *method;
-} unlisted[] = {{"abound", &sftn_distiller_ab}, {"factor", &sftn_distiller_ft}};
+    const char *name, *method;
+    int phase; /* from 1; 0: the main one */
+} alias[] = {
+    {"attention", "at", 0}, {"hint", "fitnet", 0},         {"similarity", "sp", 0},
+    {"abound", "ab", 1},    {"reviewkd_hcl", "reviewkd", 0}, {"correlation", "cc", 0},
+    {"factor", "ft", 0},    {"paraphraser", "ft", 1},      {"fsp", "fsp", 1},
+};
 
 /* Settings in the metadata that are options of methods. */
 static const char *const setting[][2] = {
@@ -60,6 +58,7 @@ typedef struct loss_graph {
     void *options;
     input in[MAX_INPUTS];
     int nin;
+    const sftn_distill_phase *phase; /* of the method; NULL: the main one */
     sftn_tap_pair pair[SFTN_MAX_PAIRS];
     int npairs;
     sftn_value labels;
@@ -191,9 +190,11 @@ static sftn_value add_loss(loss_graph *l, const sftn_distiller *m, bool adapt)
     };
     sftn_value loss;
 
-    if (adapt && m->adapt)
+    if (adapt && l->phase && l->phase->adapt)
+        l->phase->adapt(&args, l->pair);
+    else if (adapt && !l->phase && m->adapt)
         m->adapt(&args, l->pair);
-    loss = m->loss(&args);
+    loss = l->phase ? l->phase->loss(&args) : m->loss(&args);
     sftn_graph_output(l->g, "loss", loss);
     return loss;
 }
@@ -226,8 +227,10 @@ static sftn_status add_gradients(loss_graph *l, const sftn_tensors *t, sftn_valu
     for (int i = 0; i < sftn_params_count(l->params) && status == SFTN_OK; i++) {
         char name[160];
 
-        snprintf(name, sizeof name, "param.%s", sftn_params_get(l->params, i)->name);
-        status = add_gradient(l, t, loss, name, sftn_graph_param(l->g, l->params, i, false), err);
+        snprintf(name, sizeof name, "grad.param.%s", sftn_params_get(l->params, i)->name);
+        if (sftn_tensors_find(t, name))
+            status = add_gradient(l, t, loss, name + strlen("grad."),
+                                  sftn_graph_param(l->g, l->params, i, false), err);
     }
     return status;
 }
@@ -429,14 +432,20 @@ static sftn_status run_loss(sftn_verify_case *v, loss_graph *l, const sftn_disti
     return compare(v, l, err);
 }
 
-static const sftn_distiller *find_method(const char *name)
+/* The method, and its phase in *phase (NULL: the main one), that a file's loss is of. */
+static const sftn_distiller *find_method(const char *name, const sftn_distill_phase **phase)
 {
-    for (size_t i = 0; i < SFTN_COUNT(unlisted); i++)
-        if (strcmp(name, unlisted[i].name) == 0)
-            return unlisted[i].method;
-    for (size_t i = 0; i < SFTN_COUNT(alias); i++)
-        if (strcmp(name, alias[i][0]) == 0)
-            name = alias[i][1];
+    const sftn_distiller *m;
+
+    *phase = NULL;
+    for (size_t i = 0; i < SFTN_COUNT(alias); i++) {
+        if (strcmp(name, alias[i].name) != 0)
+            continue;
+        m = sftn_distiller_find(alias[i].method, NULL);
+        if (m && alias[i].phase > 0)
+            *phase = &m->phase[alias[i].phase - 1];
+        return m;
+    }
     return sftn_distiller_find(name, NULL);
 }
 
@@ -456,7 +465,7 @@ sftn_status sftn_verify_loss(sftn_verify_case *v, sftn_error *err)
         status = sftn_fail(err, SFTN_ERR_MEMORY, "out of memory for a graph");
     if (status == SFTN_OK) {
         add_inputs(&l, v->file);
-        m = find_method(name);
+        m = find_method(name, &l.phase);
         if (!m || l.npairs == 0)
             v->missing = true;
         else

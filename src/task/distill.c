@@ -7,6 +7,9 @@
  * its own, whose taps the student's graph takes as inputs.  So no method can train a teacher by
  * accident, and one teacher serves many students.  A method's own parameters ("method" store, under
  * the method's name) are trained together with the student.
+ *
+ * Before that come the phases that methods ask for, one after the other, in which L is the loss of
+ * that phase alone.
  */
 #include "task/branch.h"
 #include "task/task.h"
@@ -18,12 +21,19 @@
 
 enum { MAX_USE = (int)SFTN_COUNT(((sftn_distill_options *)0)->use) };
 
+/* A phase before the main one: which method's, and of its phases which. */
+typedef struct preparation {
+    int use;
+    const sftn_distill_phase *phase;
+} preparation;
+
 typedef struct distill {
     sftn_distill_options opt; /* pointers into what follows, or to registries */
     sftn_model teacher, student;
     void *method_options[MAX_USE];
     sftn_params *teacher_params, *student_params, *method_params;
     sftn_draw_table *records; /* of the training set; NULL where it is not known */
+    preparation prepare[SFTN_MAX_PHASES]; /* as many as the job has phases */
 } distill;
 
 static sftn_taps build_teacher(const distill *d, sftn_graph *g, sftn_value image)
@@ -87,7 +97,20 @@ static sftn_taps teacher_inputs(const distill *d, sftn_job_graph *jg)
     return taps;
 }
 
-static void add_method(const distill *d, sftn_job_graph *jg, int use, const sftn_taps *student,
+/* Where a method keeps its parameters: under its name, numbered where it is used twice. */
+static void name_use(const distill *d, int use, char *name, size_t size)
+{
+    const sftn_distiller *m = d->opt.use[use].method;
+    int earlier = 0;
+
+    for (int i = 0; i < use; i++)
+        earlier += d->opt.use[i].method == m;
+    snprintf(name, size, earlier ? "%s%d" : "%s", m->name, earlier + 1);
+}
+
+/* The term of a method in one of its phases (NULL: the main one). */
+static void add_method(const distill *d, sftn_job_graph *jg, int use,
+                       const sftn_distill_phase *phase, const sftn_taps *student,
                        const sftn_taps *teacher)
 {
     const sftn_distiller *m = d->opt.use[use].method;
@@ -104,17 +127,35 @@ static void add_method(const distill *d, sftn_job_graph *jg, int use, const sftn
         .record = jg->record,
         .seed = d->opt.seed,
     };
-    int earlier = 0;
     sftn_value loss;
 
-    for (int i = 0; i < use; i++)
-        earlier += d->opt.use[i].method == m;
-    snprintf(scope.name, sizeof scope.name, earlier ? "%s%d" : "%s", m->name, earlier + 1);
-    loss = sftn_distiller_build(m, &args, d->opt.use[use].pairs);
+    name_use(d, use, scope.name, sizeof scope.name);
+    loss = sftn_distiller_build(m, phase, &args, d->opt.use[use].pairs);
     if (sftn_is_none(loss) && !sftn_graph_status(jg->g, NULL))
         sftn_graph_fail(jg->g, "the method %s gives no loss for %s beside %s", m->name,
                         d->student.name, d->teacher.name);
-    sftn_terms_add(&jg->terms, jg->g, (float)d->opt.use[use].weight, loss, "%s", scope.name);
+    sftn_terms_add(&jg->terms, jg->g, phase ? 1.0f : (float)d->opt.use[use].weight, loss, "%s",
+                   scope.name);
+    if (jg->terms.n > 0) {
+        jg->terms.term[jg->terms.n - 1].group = 1;
+        jg->terms.term[jg->terms.n - 1].detached = phase && !phase->student;
+    }
+}
+
+static void build_preparation(const distill *d, sftn_job_graph *jg, const preparation *p)
+{
+    const bool trained = p->phase->student;
+    const sftn_scope scope = {.g = jg->g,
+                              .params = d->student_params,
+                              .training = trained,
+                              .frozen = !trained,
+                              .frozen_head = true,
+                              .label = "student"};
+    const sftn_taps teacher = teacher_inputs(d, jg);
+    const sftn_taps student =
+        sftn_model_build(&d->student, &scope, jg->image, d->opt.classes, 0);
+
+    add_method(d, jg, p->use, p->phase, &student, &teacher);
 }
 
 static void distill_build(void *self, sftn_job_graph *jg)
@@ -124,13 +165,18 @@ static void distill_build(void *self, sftn_job_graph *jg)
         .g = jg->g, .params = d->student_params, .training = true, .label = "student"};
     sftn_taps teacher, student;
 
+    if (jg->phase < SFTN_MAX_PHASES && d->prepare[jg->phase].phase) {
+        build_preparation(d, jg, &d->prepare[jg->phase]);
+        return;
+    }
     teacher = teacher_inputs(d, jg);
     student = sftn_model_build(&d->student, &scope, jg->image, d->opt.classes, 0);
     sftn_graph_set_scope(jg->g, "loss");
     sftn_terms_add(&jg->terms, jg->g, (float)d->opt.task_weight,
                    sftn_cross_entropy(jg->g, student.logits, jg->labels, d->opt.smoothing), "ce");
     for (int i = 0; i < d->opt.nuse; i++)
-        add_method(d, jg, i, &student, &teacher);
+        if (d->opt.use[i].method->loss)
+            add_method(d, jg, i, NULL, &student, &teacher);
     jg->logits = student.logits;
 }
 
@@ -163,7 +209,7 @@ static sftn_status check(const sftn_distill_options *o, sftn_error *err)
         if (!isfinite(w) || w < 0.0)
             return sftn_fail(err, SFTN_ERR_ARGUMENT, "the weight of the method %s is %g, expected "
                              "0 or more", o->use[i].method->name, w);
-        sum += w;
+        sum += o->use[i].method->loss ? w : 0.0;
     }
     if (!isfinite(o->task_weight) || o->task_weight < 0.0 || sum <= 0.0)
         return sftn_fail(err, SFTN_ERR_ARGUMENT, "the weight of the cross-entropy is %g and the "
@@ -304,6 +350,30 @@ static sftn_status allocate(distill *d, const sftn_distill_options *options, sft
     return SFTN_OK;
 }
 
+/* The phases that the methods ask for, in the methods' order. */
+static sftn_status add_phases(distill *d, sftn_job *job, sftn_error *err)
+{
+    for (int i = 0; i < d->opt.nuse; i++) {
+        const sftn_distiller *m = d->opt.use[i].method;
+
+        for (int k = 0; k < m->nphases; k++) {
+            const sftn_schedule schedule = m->phase[k].schedule(d->method_options[i]);
+            sftn_job_phase *phase = &job->phase[job->nphases];
+
+            if (schedule.epochs < 1)
+                continue;
+            if (job->nphases == SFTN_MAX_PHASES)
+                return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                                 "the methods ask for more than %d phases before the main one",
+                                 SFTN_MAX_PHASES);
+            phase->schedule = schedule;
+            name_use(d, i, phase->name, sizeof phase->name);
+            d->prepare[job->nphases++] = (preparation){i, &m->phase[k]};
+        }
+    }
+    return SFTN_OK;
+}
+
 sftn_status sftn_distill_job(const sftn_distill_options *options, sftn_job *job, sftn_error *err)
 {
     sftn_status status = check(options, err);
@@ -321,6 +391,8 @@ sftn_status sftn_distill_job(const sftn_distill_options *options, sftn_job *job,
         .self = d, .build = distill_build, .guide = distill_guide, .free = distill_free};
     status = allocate(d, options, err);
     job->guide_id = d->teacher_params;
+    if (!status)
+        status = add_phases(d, job, err);
     if (!status) {
         job->model = &d->student;
         job->classes = options->classes;

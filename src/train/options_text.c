@@ -69,6 +69,7 @@ char *sftn_options_text(const sftn_train_options *options, const sftn_dataset *d
         sftn_describe_integer(o, "batch", options->batch) &&
         sftn_describe_number(o, "momentum", options->momentum) &&
         sftn_describe_number(o, "weight-decay", options->weight_decay) &&
+        (options->dot == 0.0 || sftn_describe_number(o, "dot", options->dot)) &&
         sftn_describe_text(o, "nesterov", options->nesterov ? "true" : "false") &&
         sftn_describe_number(o, "clip", options->clip) &&
         sftn_describe_number(o, "ema", options->ema) &&

@@ -62,10 +62,10 @@ enum { RECORDS = 20 };
 static const int32_t class_of[RECORDS] = {0, 1, 2, 0, 1, 2, 0, 1, 2, 0,
                                           1, 2, 0, 1, 2, 0, 1, 2, 0, 1};
 
-tapped tapped_of(const sftn_distiller *method, int64_t batch, const tapped_shape *student,
-                 const tapped_shape *teacher)
+tapped tapped_of(const sftn_distiller *method, const sftn_distill_phase *phase, int64_t batch,
+                 const tapped_shape *student, const tapped_shape *teacher)
 {
-    tapped t = {.n = net_new(), .batch = batch, .method = method};
+    tapped t = {.n = net_new(), .batch = batch, .method = method, .phase = phase};
 
     t.options = calloc(1, method->options_size ? method->options_size : 1);
     CHECK(t.options != NULL);
@@ -87,7 +87,7 @@ tapped tapped_new(const char *method, int64_t batch, const tapped_shape *student
     const sftn_distiller *m = sftn_distiller_find(method, &err);
 
     CHECK_OK(err.status, &err);
-    return tapped_of(m, batch, student, teacher);
+    return tapped_of(m, m->loss ? NULL : m->phase, batch, student, teacher);
 }
 
 void tapped_free(tapped *t)
@@ -123,7 +123,7 @@ sftn_value tapped_build(const tapped *t, const char *pairs)
     const sftn_scope scope = net_scope(&t->n, true);
     const sftn_distill_args args = args_of(t, &scope);
 
-    return sftn_distiller_build(t->method, &args, pairs);
+    return sftn_distiller_build(t->method, t->phase, &args, pairs);
 }
 
 sftn_value tapped_loss(const tapped *t, const sftn_taps *student, const sftn_taps *teacher)
@@ -135,7 +135,7 @@ sftn_value tapped_loss(const tapped *t, const sftn_taps *student, const sftn_tap
 
     CHECK_OK(sftn_tap_pairs(t->method->pairs, student, teacher, pair, &args.npairs, &err), &err);
     args.pair = pair;
-    return t->method->loss(&args);
+    return t->phase ? t->phase->loss(&args) : t->method->loss(&args);
 }
 
 sftn_taps tapped_map(const tapped *t, const sftn_taps *taps,

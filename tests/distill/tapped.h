@@ -25,19 +25,21 @@ typedef struct tapped {
     sftn_value labels, record;
     sftn_draw_table *records;
     const sftn_distiller *method;
+    const sftn_distill_phase *phase; /* the one that is built; NULL: the main one */
     void *options;
     float *states; /* of the method: what a first run left */
 } tapped;
 
 /*
  * Inputs "s.TAP" and "t.TAP" for every tap, "t.TAP.scale" and "t.TAP.offset" for the batch norm of
- * every preact, and "labels"; the method's default options.
+ * every preact, and "labels"; the method's default options.  Its phase is the main one, or the
+ * first where it has no loss there.
  */
 tapped tapped_new(const char *method, int64_t batch, const tapped_shape *student,
                   const tapped_shape *teacher);
-/* The same for a method that is given itself. */
-tapped tapped_of(const sftn_distiller *method, int64_t batch, const tapped_shape *student,
-                 const tapped_shape *teacher);
+/* The same for a method that is given itself, in one of its phases. */
+tapped tapped_of(const sftn_distiller *method, const sftn_distill_phase *phase, int64_t batch,
+                 const tapped_shape *student, const tapped_shape *teacher);
 void tapped_free(tapped *t);
 void tapped_set(const tapped *t, const char *option, const char *value);
 

@@ -2,7 +2,6 @@
  * gradients: of every method into the student and into the method's own parameters, against finite
  * differences in double precision; batches of one, odd sizes, shapes that differ.
  */
-#include "distill/distill.h"
 #include "distill/tapped.h"
 #include "test.h"
 
@@ -56,10 +55,10 @@ static void add_probe(probes *b, const sftn_named_tap *tap, sftn_value grad, uin
 }
 
 /* The method's loss with gradients by every tap of the student that it reaches. */
-static probes probes_new(const sftn_distiller *m, int64_t batch, const tapped_shape *student,
-                         const tapped_shape *teacher, uint64_t seed)
+static probes probes_new(const sftn_distiller *m, const sftn_distill_phase *phase, int64_t batch,
+                         const tapped_shape *student, const tapped_shape *teacher, uint64_t seed)
 {
-    probes b = {.t = tapped_of(m, batch, student, teacher)};
+    probes b = {.t = tapped_of(m, phase, batch, student, teacher)};
     const sftn_value loss = tapped_build(&b.t, NULL);
     sftn_named_tap list[SFTN_MAX_TAPS];
     const int n = sftn_taps_list(&b.t.student, list);
@@ -182,20 +181,34 @@ static bool channel_by_channel(const sftn_distiller *m)
     return strcmp(m->name, "fsp") == 0 || strcmp(m->name, "kdsvd") == 0;
 }
 
-static void check_method(const sftn_distiller *m, int64_t batch, const tapped_shape *student,
-                         const tapped_shape *teacher, const char *how)
+static void check_phase(const sftn_distiller *m, const sftn_distill_phase *phase, int64_t batch,
+                        const tapped_shape *student, const tapped_shape *teacher, const char *how)
 {
-    for (uint64_t seed = 1; seed <= 3; seed++) {
-        probes b = probes_new(m, batch, student, teacher, seed);
-        char what[80];
+    const bool reaches = !phase || phase->student;
 
-        snprintf(what, sizeof what, "%s, %s, seed %d", m->name, how, (int)seed);
-        if (!(check_student(&b, what) > 0.0) && batch > 1)
-            test_fail(__FILE__, __LINE__, "%s: no gradient reaches the student", what);
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        probes b = probes_new(m, phase, batch, student, teacher, seed);
+        char what[100];
+
+        snprintf(what, sizeof what, "%s%s, %s, seed %d", m->name, phase ? " beforehand" : "", how,
+                 (int)seed);
+        if ((check_student(&b, what) > 0.0) != reaches && batch > 1)
+            test_fail(__FILE__, __LINE__, "%s: %s gradient reaches the student", what,
+                      reaches ? "no" : "a");
         if (sftn_params_weight_size(b.t.n.params) > 0 && batch > 1)
             check_parameters(&b, what);
         probes_free(&b);
     }
+}
+
+/* Every phase of a method. */
+static void check_method(const sftn_distiller *m, int64_t batch, const tapped_shape *student,
+                         const tapped_shape *teacher, const char *how)
+{
+    if (m->loss)
+        check_phase(m, NULL, batch, student, teacher, how);
+    for (int i = 0; i < m->nphases; i++)
+        check_phase(m, &m->phase[i], batch, student, teacher, how);
 }
 
 TEST(every_gradient_equals_finite_differences)
@@ -217,21 +230,15 @@ TEST(every_gradient_equals_finite_differences_where_channels_differ)
 
 TEST(every_gradient_equals_finite_differences_where_sizes_differ)
 {
+    static const tapped_shape larger = {{4, 3, 6, 7}, {8, 8, 4, 4}};
     const sftn_distiller *m;
 
+    /* ft: the factors of a single pixel are alike in every network. */
     for (int i = 0; (m = sftn_distiller_list(i)) != NULL; i++)
         if (!channel_by_channel(m))
-            check_method(m, 3, &tapped_student, &tapped_smaller, "other channels and sizes");
-}
-
-TEST(losses_of_earlier_stages_of_training_have_these_gradients_too)
-{
-    const sftn_distiller *const m[] = {&sftn_distiller_ab, &sftn_distiller_ft};
-
-    for (int i = 0; i < 2; i++) {
-        check_method(m[i], 4, &tapped_student, &tapped_student, "equal shapes");
-        check_method(m[i], 3, &tapped_student, &tapped_wider, "other channels");
-    }
+            check_method(m, 3, &tapped_student,
+                         strcmp(m->name, "ft") == 0 ? &larger : &tapped_smaller,
+                         "other channels and sizes");
 }
 
 TEST(odd_sizes_and_few_channels_are_as_good)

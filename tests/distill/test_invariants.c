@@ -64,7 +64,7 @@ TEST(a_student_equal_to_its_teacher_has_no_loss)
 {
     static const char *const names[] = {"kd",  "fitnet", "at",  "sp",  "cc",  "rkd",
                                         "pkt", "fsp",    "nst", "dkd", "kdsvd",
-                                        "reviewkd"};
+                                        "reviewkd", "ft"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         check_same(names[i], loss_of_mapped(names[i], same, same), 0.0, 1e-6);
@@ -83,7 +83,7 @@ TEST(dist_of_equal_answers_is_what_its_epsilon_leaves)
 
 TEST(positive_scaling_of_the_students_features_changes_nothing)
 {
-    static const char *const names[] = {"at", "sp", "rkd", "pkt", "nst", "kdsvd"};
+    static const char *const names[] = {"at", "sp", "rkd", "pkt", "nst", "kdsvd", "ft"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const double loss = loss_of(names[i], same);
@@ -101,6 +101,18 @@ TEST(a_constant_added_to_all_logits_changes_nothing)
 
         check_same(names[i], loss_of(names[i], raised), loss, 1e-9 * loss);
     }
+}
+
+static sftn_value beyond_any_margin(sftn_graph *g, sftn_value x)
+{
+    return sftn_scale(g, sftn_sign(g, x), 1.0f);
+}
+
+TEST(ab_asks_for_the_teachers_signs_and_a_margin)
+{
+    check_same("ab", loss_of_mapped("ab", beyond_any_margin, same), 0.0, 0.0);
+    CHECK(loss_of_mapped("ab", same, same) > 0.0);
+    CHECK(loss_of("ab", beyond_any_margin) > loss_of_mapped("ab", same, same));
 }
 
 TEST(rkd_and_fsp_do_not_change_where_they_should)

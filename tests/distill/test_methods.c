@@ -24,7 +24,8 @@ TEST(methods_are_listed_and_found)
         const sftn_distiller *m = sftn_distiller_list(n);
 
         CHECK(method(m->name) == m);
-        CHECK(m->summary && m->reference && m->pairs && m->loss);
+        CHECK(m->summary && m->reference && m->pairs);
+        CHECK((m->loss && m->weight > 0.0) || (!m->loss && m->nphases > 0 && m->weight == 0.0));
     }
     CHECK(n >= 12);
     CHECK(sftn_distiller_list(-1) == NULL);
@@ -39,9 +40,9 @@ TEST(default_weights_are_the_benchmarks)
         double weight, task_weight;
     } published[] = {
         {"kd", 0.9, 0.1},  {"fitnet", 100, 1}, {"at", 1000, 1}, {"sp", 3000, 1}, {"cc", 0.02, 1},
-        {"vid", 1, 1},     {"rkd", 1, 1},      {"pkt", 30000, 1}, {"fsp", 50, 1}, {"nst", 50, 1},
+        {"vid", 1, 1},     {"rkd", 1, 1},      {"pkt", 30000, 1}, {"ft", 200, 1}, {"nst", 50, 1},
         {"kdsvd", 1, 1},   {"dkd", 1, 1},      {"dist", 1, 1},
-        {"ofd", 1e-3, 1},  {"reviewkd", 5, 1},
+        {"ofd", 1e-3, 1},  {"reviewkd", 5, 1}, {"ab", 0, 1}, {"fsp", 0, 1},
     };
 
     for (size_t i = 0; i < sizeof published / sizeof *published; i++) {
@@ -59,7 +60,9 @@ TEST(default_settings_are_the_papers)
     } published[] = {
         {"kd", "temperature", "4"}, {"at", "p", "2"},      {"cc", "dim", "128"},
         {"vid", "variance", "5"},   {"rkd", "distance", "25"}, {"rkd", "angle", "50"},
-        {"kdsvd", "k", "1"},
+        {"kdsvd", "k", "1"},        {"ab", "margin", "1"}, {"ab", "epochs", "30"},
+        {"ab", "lr", "0"},          {"fsp", "epochs", "30"}, {"fsp", "lr", "0"},
+        {"ft", "p", "2"},           {"ft", "epochs", "30"}, {"ft", "lr", "0.01"},
         {"dkd", "temperature", "4"}, {"dkd", "alpha", "1"}, {"dkd", "beta", "8"},
         {"dist", "temperature", "4"}, {"dist", "beta", "2"}, {"dist", "gamma", "2"},
     };

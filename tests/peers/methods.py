@@ -54,7 +54,7 @@ def write(folder, name, loss, module, inputs, extra=None, meta=None, method=None
             file["grad." + key] = tensor.grad.float()
     for key, tensor in module.named_parameters() if module is not None else []:
         # A bias before a batch norm changes nothing; what is left of its gradient is rounding.
-        if tensor.grad.abs().max() > 1e-12:
+        if tensor.grad is not None and tensor.grad.abs().max() > 1e-12:
             file["grad.param." + key] = tensor.grad.float()
     save(folder / f"{name}.safetensors", file, {"loss": method or name, **(meta or {})})
 
@@ -309,13 +309,33 @@ def ft(folder):
             layers += [nn.LeakyReLU(0.1)]
         return nn.Sequential(*layers)
 
-    parts = {"translator": encoder(5, 5, 4, True), "paraphraser": encoder(8, 8, 4, False)}
+    def decoder(a, b):
+        layers = []
+        for x, y in ((a, a), (a, b), (b, b)):
+            layers += [nn.ConvTranspose2d(x, y, 3, padding=1), nn.LeakyReLU(0.1)]
+        return nn.Sequential(*layers)
+
+    parts = {
+        "translator": named({"encoder": encoder(5, 5, 4, True)}),
+        "paraphraser": named({"encoder": encoder(8, 8, 4, False).requires_grad_(False)}),
+    }
 
     def loss(m, x):
-        s, t = m.translator(x["feat_s.0"]), m.paraphraser(x["feat_t.0"])
+        s, t = m.translator.encoder(x["feat_s.0"]), m.paraphraser.encoder(x["feat_t.0"])
         return (energy(shrink(s, t)) - energy(shrink(t, s))).abs().mean()
 
     write(folder, "ft", loss, named(parts), maps([(5, 6)], [(8, 4)]), method="factor")
+
+    both = named({"encoder": encoder(8, 8, 4, False), "decoder": decoder(4, 8)})
+
+    def reconstruction(m, x):
+        again = m.paraphraser.decoder(m.paraphraser.encoder(x["feat_t.0"]))
+        return ((again - x["feat_t.0"]) ** 2).mean()
+
+    write(
+        folder, "ft_paraphraser", reconstruction, named({"paraphraser": both}),
+        maps([(5, 6)], [(8, 4)]), method="paraphraser",
+    )
 
 
 def main():

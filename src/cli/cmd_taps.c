@@ -209,7 +209,7 @@ static sftn_status build_method(pairing *p, const cli_methods *m, int i, sftn_ta
     return status;
 }
 
-/* A layer of a method: entries that follow one another and differ in the last part of the name. */
+/* A trained layer: entries that follow one another and differ in the last part of the name. */
 typedef struct layer {
     char name[160];
     int64_t count;
@@ -258,7 +258,8 @@ static void print_method(const pairing *p, const char *name, const sftn_tap_pair
     for (int i = first; i < sftn_params_count(p->layers);) {
         i = next_layer(p->layers, i, &l);
         cli_format_count(l.count, count, sizeof count);
-        printf("  %-34s %12s\n", l.name, count);
+        if (l.count > 0)
+            printf("  %-34s %12s\n", l.name, count);
     }
 }
 
@@ -282,7 +283,8 @@ static json_object *method_json(const pairing *p, const char *name, const sftn_t
     json_object_object_add(o, "pairs", pairs);
     for (int i = first; i < sftn_params_count(p->layers);) {
         i = next_layer(p->layers, i, &l);
-        json_object_object_add(layers, l.name, json_object_new_int64(l.count));
+        if (l.count > 0)
+            json_object_object_add(layers, l.name, json_object_new_int64(l.count));
     }
     json_object_object_add(o, "parameters", layers);
     return o;

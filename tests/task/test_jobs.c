@@ -26,7 +26,7 @@ static sftn_distill_options distill(const sftn_model *student, const sftn_model 
     return (sftn_distill_options){.student = student,
                                   .teacher = teacher,
                                   .teacher_file = file,
-                                  .use = {{sftn_distiller_find("kd", NULL), NULL, 0.9}},
+                                  .use = {{.method = sftn_distiller_find("kd", NULL), .weight = 0.9}},
                                   .nuse = 1,
                                   .task_weight = 0.1,
                                   .classes = 10,

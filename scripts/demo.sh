@@ -38,7 +38,6 @@ step "result"
     --plot "$out/plot.png"
 cat <<'TEXT'
 
-What to look at: KL, how far a student's answers are from its teacher's, is lower with the friendly
-teacher.  Accuracy is another matter after so few epochs: the gains that the paper reports are those
-of 240.
+What to look at: agreement and KL, how near a student's answers are to its teacher's.  So few epochs
+scatter: which teacher is better shows in long trainings; the paper's gains are those of 240 epochs.
 TEXT

@@ -6,7 +6,8 @@ Networks and losses are those of sftn; peer_check.py compares both with referenc
   kd      one step of distillation: 0.1 CE + 0.9 * 16 KL at T = 4, teacher frozen, evaluation mode
   plain   one step of the student alone, cross-entropy
   frozen  inference of the teacher, in evaluation mode
-A step is all of forward, backward, SGD update; the batch is synthetic and lies ready in memory.
+A step is all of forward, backward, SGD update; the batch is synthetic and lies ready in memory,
+or with --epoch comes from CIFAR-100, augmented.
 Prints one JSON line.
 """
 
@@ -239,8 +240,8 @@ def kd_loss(student, teacher, labels, T=4.0):
     return 0.1 * F.cross_entropy(student, labels) + 0.9 * soft
 
 
-def make_step(args, images, labels):
-    """A function that does one step of the workload and returns its loss, or logits."""
+def make_step(args):
+    """A function of images and labels that does one step and returns its loss, or logits."""
 
     def prepare(net, training):
         net.train(training).requires_grad_(training)
@@ -254,7 +255,7 @@ def make_step(args, images, labels):
     if args.workload in ("frozen", "kd"):
         teacher = prepare(make_network(args.teacher, args.classes), False)
 
-    def infer():
+    def infer(images, _labels=None):
         with torch.no_grad(), autocast():
             return teacher(images)
 
@@ -269,14 +270,14 @@ def make_step(args, images, labels):
         net.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4, fused=args.fused_sgd
     )
 
-    def train():
+    def train(images, labels):
         sgd.zero_grad(set_to_none=True)
         with autocast():
             logits = net(images)
         if args.workload == "sftn":
             loss = friendly_loss(logits, labels)
         elif args.workload == "kd":
-            loss = kd_loss(logits, infer(), labels)
+            loss = kd_loss(logits, infer(images), labels)
         else:
             loss = F.cross_entropy(logits.float(), labels)
         loss.backward()
@@ -284,6 +285,64 @@ def make_step(args, images, labels):
         return loss.detach()
 
     return train
+
+
+def laid_out(args, images):
+    layout = torch.channels_last if args.channels_last else torch.contiguous_format
+    return images.contiguous(memory_format=layout)
+
+
+def time_steps(args, step):
+    """Milliseconds of each step on one synthetic batch, after the warm-up."""
+    images = laid_out(args, torch.randn(args.batch, 3, 32, 32))
+    labels = torch.randint(args.classes, (args.batch,))
+    for _ in range(args.warmup):
+        step(images, labels)
+    times = []
+    end = time.perf_counter() + args.seconds
+    while time.perf_counter() < end or len(times) < 3:
+        start = time.perf_counter()
+        step(images, labels)
+        times.append(1e3 * (time.perf_counter() - start))
+    if not torch.isfinite(step(images, labels)).all():
+        sys.exit("peer: the result is not finite")
+    median = statistics.median(times)
+    return {
+        "steps": len(times),
+        "images_per_s": 1e3 * args.batch / median,
+        "ms_median": median,
+        "ms_min": min(times),
+        "ms_max": max(times),
+    }
+
+
+def time_epoch(args, step):
+    """One epoch of CIFAR-100 with augmentation, after the warm-up; args.batches cuts it short."""
+    from peer_data import loader
+
+    batches = loader(args.epoch, args.batch, args.workers, args.limit)
+    source = iter(batches)
+    for _ in range(args.warmup):
+        images, labels = next(source)
+        step(laid_out(args, images), labels)
+    total = torch.zeros(())
+    waited = 0.0
+    start = time.perf_counter()
+    source = iter(batches)
+    for number in range(args.batches or len(batches)):
+        before = time.perf_counter()
+        images, labels = next(source)
+        waited += time.perf_counter() - before
+        total += step(laid_out(args, images), labels)
+    seconds = time.perf_counter() - start
+    if not torch.isfinite(total):
+        sys.exit("peer: the loss is not finite")
+    return {
+        "steps": number + 1,
+        "images_per_s": args.batch * (number + 1) / seconds,
+        "wait_share": waited / seconds,
+        "workers": args.workers,
+    }
 
 
 def resident_bytes(field):
@@ -313,6 +372,12 @@ def parse_args():
     parser.add_argument("--threads", type=int, default=0, help="0: PyTorch's choice")
     parser.add_argument("--seconds", type=float, default=10, help="length of the timed part")
     parser.add_argument("--warmup", type=int, default=3, help="untimed steps before")
+    parser.add_argument(
+        "--epoch", metavar="DATA", help="time an epoch of CIFAR-100 read from there"
+    )
+    parser.add_argument("--workers", type=int, default=0, help="processes that make its batches")
+    parser.add_argument("--limit", type=int, default=0, help="its first images only; 0: all")
+    parser.add_argument("--batches", type=int, default=0, help="stop after so many; 0: all")
     return parser.parse_args()
 
 
@@ -322,24 +387,13 @@ def main():
     torch.manual_seed(1)
     if args.threads > 0:
         torch.set_num_threads(args.threads)
-    images = torch.randn(args.batch, 3, 32, 32)
-    if args.channels_last:
-        images = images.contiguous(memory_format=torch.channels_last)
-    labels = torch.randint(args.classes, (args.batch,))
-    step = make_step(args, images, labels)
+    if args.compile:
+        # A frozen teacher's weights are then constants: batch norm folded, weights packed.
+        from torch._inductor import config
 
-    for _ in range(args.warmup):
-        step()
-    times = []
-    end = time.perf_counter() + args.seconds
-    while time.perf_counter() < end or len(times) < 3:
-        start = time.perf_counter()
-        step()
-        times.append(1e3 * (time.perf_counter() - start))
-    if not torch.isfinite(step()).all():
-        sys.exit("peer: the result is not finite")
-
-    median = statistics.median(times)
+        config.freezing = True
+    step = make_step(args)
+    result = time_epoch(args, step) if args.epoch else time_steps(args, step)
     print(
         json.dumps(
             {
@@ -354,14 +408,10 @@ def main():
                 "compile": args.compile,
                 "fused_sgd": args.fused_sgd,
                 "threads": torch.get_num_threads(),
-                "steps": len(times),
-                "images_per_s": 1e3 * args.batch / median,
-                "ms_median": median,
-                "ms_min": min(times),
-                "ms_max": max(times),
                 "peak_bytes": resident_bytes("VmHWM"),
                 "import_bytes": imported,
             }
+            | result
         )
     )
 

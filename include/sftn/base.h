@@ -106,6 +106,9 @@ SFTN_API const sftn_option *sftn_options_find(const sftn_option *table, const ch
 SFTN_API void sftn_options_format(const sftn_option *opt, const void *options, char *buf,
                                   size_t size);
 
+/* The decimal that a float option was given as, in double precision: 0.1 for 0.1f. */
+SFTN_API double sftn_decimal(float x);
+
 /*
  * The entry of names (NULL-terminated) nearest to name by edit distance, or NULL where none is
  * near enough to be worth suggesting.

@@ -10,12 +10,13 @@
 extern "C" {
 #endif
 
-enum { SFTN_MAX_STAGES = 6 };
+enum { SFTN_MAX_STAGES = 6, SFTN_MAX_TAPS = 2 * SFTN_MAX_STAGES + 4 };
 
 /* What a stage publishes.  preact may be SFTN_NONE where a family has none. */
 typedef struct sftn_tap {
     sftn_value feature; /* the stage's output, as the next stage reads it */
     sftn_value preact;  /* the same before its last activation */
+    sftn_affine norm;   /* of the last batch norm before that activation; SFTN_NONE: none */
 } sftn_tap;
 
 /* Everything a network publishes.  Taps that nobody uses are pruned from the plan. */
@@ -57,6 +58,15 @@ SFTN_API sftn_taps sftn_model_build(const sftn_model *model, const sftn_scope *s
 
 /* Shape of the feature after stage i (0: stem) for an image shape. */
 SFTN_API sftn_shape sftn_model_feature_shape(const sftn_model *model, sftn_shape image, int stage);
+
+/* A published tap and its name: "stem", "stage1", "stage1.preact", ..., "pooled", "logits". */
+typedef struct sftn_named_tap {
+    char name[24];
+    sftn_value value;
+    sftn_affine norm; /* of a preact */
+} sftn_named_tap;
+/* Fill list[SFTN_MAX_TAPS] with what is published, in the order of the network; how many. */
+SFTN_API int sftn_taps_list(const sftn_taps *taps, sftn_named_tap *list);
 
 #ifdef __cplusplus
 }

@@ -20,6 +20,7 @@ typedef struct sftn_scope {
     sftn_params *params;
     bool training;  /* batch statistics, running statistics updated */
     bool frozen;    /* parameters never change while the plan lives; implies not trained */
+    bool frozen_head; /* the same of a network's head alone (sftn_model_build) */
     char name[128]; /* prefix of parameter names, "" or "layer1.0" */
     const char *label; /* put before names in dumps and errors ("teacher"); NULL: nothing */
 } sftn_scope;
@@ -42,6 +43,7 @@ SFTN_API sftn_value sftn_nn_param(const sftn_scope *s, const char *name, const s
 typedef enum sftn_weight_init {
     SFTN_WEIGHT_DEFAULT = 0,     /* U(+-1/sqrt(fan_in)): PyTorch's Conv2d and Linear */
     SFTN_WEIGHT_KAIMING_FAN_OUT, /* N(0, 2 / (kh kw filters)): resnets and wide resnets */
+    SFTN_WEIGHT_KAIMING_UNIFORM, /* U(+-sqrt(3/fan_in)): Detectron's layers */
 } sftn_weight_init;
 
 typedef struct sftn_conv {
@@ -68,6 +70,13 @@ SFTN_API sftn_value sftn_nn_conv_transpose(const sftn_scope *s, const char *name
  * n / (n - 1); where a name is used several times in a graph, the updates follow one another.
  */
 SFTN_API sftn_value sftn_nn_batch_norm(const sftn_scope *s, const char *name, sftn_value x);
+/* What a batch norm multiplies by and adds after normalizing, [1,C,1,1] each. */
+typedef struct sftn_affine {
+    sftn_value scale, offset;
+} sftn_affine;
+/* That of the batch norm `name` of this scope, for x of C channels; the same parameters. */
+SFTN_API sftn_affine sftn_nn_batch_norm_affine(const sftn_scope *s, const char *name,
+                                               sftn_value x);
 typedef struct sftn_dense {
     int units;
     bool zero_bias; /* bias begins at 0 instead of U(+-1/sqrt(F)) */
@@ -94,10 +103,17 @@ SFTN_API sftn_value sftn_kl_divergence(sftn_graph *g, sftn_value p_logits, sftn_
                                        float temperature);
 /* Mean over all elements of (a - b)^2. */
 SFTN_API sftn_value sftn_mse(sftn_graph *g, sftn_value a, sftn_value b);
-/* x [N,F,1,1]: rows divided by max(their Euclidean norm, 1e-12), as PyTorch's normalize. */
-SFTN_API sftn_value sftn_l2_normalize(sftn_graph *g, sftn_value x);
+/*
+ * x divided by its Euclidean norm over axes (a bit set), as PyTorch's normalize; where the norm is
+ * below 1e-12, zero and without gradient.
+ */
+SFTN_API sftn_value sftn_l2_normalize(sftn_graph *g, sftn_value x, int axes);
 /* x adaptive-average-pooled to the height of `like` (used for both axes) where x is the larger. */
 SFTN_API sftn_value sftn_pool_to_match(sftn_graph *g, sftn_value x, sftn_value like);
+/* x [N,C,H,H] to `size` pixels each way: pixel i is x's pixel i H / size, rounded down. */
+SFTN_API sftn_value sftn_resize_nearest(sftn_graph *g, sftn_value x, int64_t size);
+/* x [N,C,H,W] as N matrices of C rows and H*W columns, [N,C,H*W,1]. */
+SFTN_API sftn_value sftn_channel_rows(sftn_graph *g, sftn_value x);
 
 #ifdef __cplusplus
 }

@@ -28,6 +28,8 @@ SFTN_API sftn_value sftn_reciprocal(sftn_graph *g, sftn_value x);
 SFTN_API sftn_value sftn_relu(sftn_graph *g, sftn_value x);   /* gradient 0 at 0, as PyTorch */
 SFTN_API sftn_value sftn_sigmoid(sftn_graph *g, sftn_value x);
 SFTN_API sftn_value sftn_tanh(sftn_graph *g, sftn_value x);
+/* 2 / sqrt(pi) times the integral of e^-t^2 from x on: the normal distribution's tail */
+SFTN_API sftn_value sftn_erfc(sftn_graph *g, sftn_value x);
 SFTN_API sftn_value sftn_softplus(sftn_graph *g, sftn_value x); /* ln(1 + e^x), stable */
 /* slope for x < 0, 1 otherwise */
 SFTN_API sftn_value sftn_leaky_relu(sftn_graph *g, sftn_value x, float slope);
@@ -103,6 +105,44 @@ typedef struct sftn_matmul_spec {
     bool trans_a, trans_b;
 } sftn_matmul_spec;
 SFTN_API sftn_value sftn_matmul(sftn_graph *g, sftn_value a, sftn_value b, sftn_matmul_spec spec);
+/*
+ * Eigenvalues [B,n,1,1], largest first, and eigenvectors [B,n,n,1], in columns, of the symmetric
+ * parts of a [B,n,n,1]; wide.  The entry of largest magnitude of each vector is positive.  Vectors
+ * of equal values have no gradient within their common space.
+ */
+SFTN_API void sftn_eigh(sftn_graph *g, sftn_value a, sftn_value *values, sftn_value *vectors);
+
+/* ---- rows of a table ---- */
+/*
+ * Rows of table [R,D,1,1] by numbers rows [N,K,1,1] (floats), without a copy of them.  A number
+ * that is no row stands for a row of zeros.  Neither table nor numbers receive a gradient.
+ */
+/* y[n,k] = <table[rows[n,k]], x[n]>, x [N,D,1,1] -> [N,K,1,1], wide */
+SFTN_API sftn_value sftn_rows_dot(sftn_graph *g, sftn_value table, sftn_value rows, sftn_value x);
+/* y[n] = sum over k of weight[n,k] table[rows[n,k]], weight [N,K,1,1] -> [N,D,1,1], wide */
+SFTN_API sftn_value sftn_rows_mix(sftn_graph *g, sftn_value table, sftn_value rows,
+                                  sftn_value weight);
+/* table, but row rows[n] is x[n]: rows [N,1,1,1], x [N,D,1,1].  No gradient. */
+SFTN_API sftn_value sftn_rows_replace(sftn_graph *g, sftn_value table, sftn_value rows,
+                                      sftn_value x);
+
+/*
+ * The classes of a data set's records: class_of [records], 0 .. classes - 1 each (copied).  Owned
+ * by the caller; graphs and plans that draw from it must not outlive it.  NULL: out of memory.
+ */
+typedef struct sftn_draw_table sftn_draw_table;
+SFTN_API sftn_draw_table *sftn_draw_table_new(int64_t records, const int32_t *class_of,
+                                              int classes);
+SFTN_API void sftn_draw_table_free(sftn_draw_table *table);
+SFTN_API int64_t sftn_draw_table_records(const sftn_draw_table *table);
+/*
+ * record [N,1,1,1], step [1,1,1,1] -> [N,1 + count,1,1]: each record's own number, then `count`
+ * numbers of records of other classes, without replacement where there are so many, else
+ * independent; of no record, all -1.  They depend on (seed, step, record) alone.  At most 2^24
+ * records, of two classes at least.  No gradient.
+ */
+SFTN_API sftn_value sftn_draws(sftn_graph *g, sftn_value record, sftn_value step,
+                               const sftn_draw_table *table, int64_t count, uint64_t seed);
 
 /* ---- convolution ---- */
 /*

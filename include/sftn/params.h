@@ -25,6 +25,7 @@ typedef enum sftn_init {
     SFTN_INIT_ONE,
     SFTN_INIT_UNIFORM, /* U(-scale, scale) */
     SFTN_INIT_NORMAL,  /* N(0, scale^2) */
+    SFTN_INIT_CONSTANT, /* scale */
 } sftn_init;
 
 typedef struct sftn_param {

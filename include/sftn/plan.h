@@ -34,7 +34,8 @@ typedef struct sftn_plan_options {
     const char *backend; /* "cpu" (default for NULL) or "ref": double precision, slow, the oracle */
     sftn_precision precision; /* ignored by ref */
     bool no_fusion;           /* keep every node a step of its own */
-    bool profile;             /* time each step */
+    bool no_winograd;         /* convolutions by their definition only */
+    bool profile;             /* time each step of the last runs */
     /*
      * The outputs to deliver, NULL-terminated; NULL: all.  What only the others need is not
      * computed.  Which are asked for changes no bit of any.
@@ -104,6 +105,7 @@ typedef struct sftn_plan_stats {
     int64_t kept_bytes;   /* inputs and outputs */
     int64_t frozen_bytes; /* results of frozen steps */
     int64_t total_value_bytes; /* what the arena would be without reuse */
+    double product_flops; /* a run's convolutions and matrix products, by their definition */
 } sftn_plan_stats;
 SFTN_API sftn_plan_stats sftn_plan_get_stats(const sftn_plan *plan);
 

@@ -7,6 +7,8 @@
 #include "sftn/model.h"
 #include "sftn/nn.h"
 #include "sftn/plan.h"
+#include "sftn/profile.h"
+#include "sftn/schedule.h"
 #include "sftn/teacher.h"
 #include "sftn/tensors.h"
 #include "sftn/train.h"

@@ -17,6 +17,7 @@ typedef struct sftn_term {
     char name[32];
     float weight;
     sftn_value value; /* scalar */
+    int group;        /* 0: of the task; 1: of what is distilled.  Optimizers may tell them apart */
     bool detached;    /* on purpose without gradient into the network: trains attachments only */
 } sftn_term;
 

@@ -11,6 +11,7 @@
 
 #include "sftn/data.h"
 #include "sftn/distill.h"
+#include "sftn/schedule.h"
 #include "sftn/teacher.h"
 
 #ifdef __cplusplus
@@ -21,14 +22,28 @@ extern "C" {
 
 enum { SFTN_MAX_STORES = 8 };
 
+/*
+ * A phase of training before the main one, in which something is prepared: with a loss of its own,
+ * a length and learning rates of its own, and momentum and averages of its own.  A phase trains the
+ * parameters that its loss reaches, and leaves all others as they are.
+ */
+enum { SFTN_MAX_PHASES = 8 };
+typedef struct sftn_job_phase {
+    char name[32];
+    sftn_schedule schedule; /* from the phase's first epoch on; lr 0: the run's base rate */
+} sftn_job_phase;
+
 /* What a job builds into a graph for one batch size. */
 typedef struct sftn_job_graph {
     sftn_graph *g;
+    int phase;         /* which of the job's; its nphases: the main one */
     sftn_value image;  /* [n,C,H,W] */
     sftn_value labels; /* [n,1,1,1] */
+    sftn_value record; /* [n,1,1,1] which records of the training set they are, from 0 */
     int classes;
     sftn_terms terms;   /* out: the loss is the sum of weight * value */
-    sftn_value logits;  /* out: of the network being trained, for training accuracy */
+    sftn_value logits;  /* out: of the network being trained, for training accuracy; the main
+                           phase has them */
 } sftn_job_graph;
 
 typedef struct sftn_job {
@@ -46,9 +61,11 @@ typedef struct sftn_job {
     sftn_params *params[SFTN_MAX_STORES]; /* trained; [0] is the network itself (owned by self) */
     const char *params_name[SFTN_MAX_STORES]; /* "model", "branches", "method" */
     int nparams;
+    sftn_job_phase phase[SFTN_MAX_PHASES]; /* before the main one, in their order */
+    int nphases;
     const sftn_model *model; /* the network being trained */
     int classes;
-    char description[1024]; /* JSON object: what the job is, with all its options */
+    char description[4096]; /* JSON object: what the job is, with all its options */
 } sftn_job;
 
 SFTN_API void sftn_job_free(sftn_job *job);
@@ -75,6 +92,7 @@ typedef struct sftn_method_use {
     const sftn_distiller *method;
     const void *options;
     double weight;
+    const char *pairs; /* of taps (distill.h), must outlive the job; NULL: the method's own */
 } sftn_method_use;
 
 typedef struct sftn_distill_options {
@@ -89,6 +107,9 @@ typedef struct sftn_distill_options {
     double task_weight;
     float smoothing;
     int classes, channels, image_size;
+    const sftn_dataset *data; /* whose training records methods may remember (read by
+                                 sftn_distill_job only).  NULL: none; without a teacher_file, as
+                                 if there were 50,000, evenly of all classes */
     const char *branch_file; /* start stages and head from a branch; NULL: at random */
     int branch;              /* which branch, from 1 */
     uint64_t seed;
@@ -98,27 +119,17 @@ SFTN_API sftn_status sftn_distill_job(const sftn_distill_options *options, sftn_
 
 /* ---- how it is trained ---- */
 
-typedef enum sftn_schedule_kind { SFTN_SCHEDULE_STEP, SFTN_SCHEDULE_COSINE } sftn_schedule_kind;
-
-typedef struct sftn_schedule {
-    sftn_schedule_kind kind;
-    double lr;               /* base learning rate */
-    int epochs;
-    int nmilestones;
-    double milestone[16];    /* in epochs from 0: lr *= gamma from the first step at or past it */
-    double gamma;
-    double warmup;           /* epochs of linear warm-up from lr / 100; 0: none */
-    double final_lr;         /* cosine: where it ends */
-} sftn_schedule;
-
-/* Learning rate at a position in epochs (epoch + batch / batches), position >= 0. */
-SFTN_API double sftn_schedule_lr(const sftn_schedule *s, double position);
-
 typedef struct sftn_train_options {
     sftn_plan_options plan;
-    sftn_schedule schedule;
+    sftn_schedule schedule; /* of the main phase */
     int64_t batch;
     double momentum, weight_decay;
+    /*
+     * Distillation-oriented training (Zhao et al., ICCV 2023): gradients of the loss terms' two
+     * groups have a momentum each, the task's smaller by this much, the distillation's larger.
+     * 0: one momentum for their sum.
+     */
+    double dot;
     bool nesterov;
     double clip;          /* gradient norm above which gradients are scaled down; 0: never */
     double ema;           /* decay of the averaged weights; 0: none */
@@ -133,14 +144,16 @@ typedef struct sftn_train_options {
 /* One record of progress; sent after every step (epoch_done false) and every epoch. */
 typedef struct sftn_progress {
     int member, members;   /* which of those that are trained together; 0 of 1 */
-    int64_t epoch, epochs; /* the epoch being trained, or just done, from 1 */
+    int64_t epoch, epochs; /* the epoch being trained, or just done, from 1; of all phases */
+    const char *phase;     /* the phase's name, NULL in the main one */
     int64_t batch, batches, step; /* done in the epoch; steps done in the run */
     double lr, images_per_s, elapsed_s, remaining_s, wait_share;
     int nterms;
     const char *term_name[SFTN_MAX_TERMS];
     double term[SFTN_MAX_TERMS]; /* mean over the epoch so far, unweighted */
     double loss;                 /* weighted total, likewise */
-    double train_top1;           /* percent, of the (augmented) training batches */
+    /* Percent, of the (augmented) training batches; negative in a phase before the main one. */
+    double train_top1;
     bool epoch_done;
     /* Percent; negative: not measured. */
     double validation_top1, test_top1, test_top5, test_loss;
@@ -206,7 +219,7 @@ SFTN_API sftn_status sftn_checkpoint_threads(const char *dir, int *threads, sftn
 /*
  * A job compiled for batches of one size, with its optimizer: what sftn_train does between taking
  * a batch and reporting it.  The plan's inputs are called "image" and "labels"; its outputs "loss"
- * and "logits".  Uses plan, momentum, weight_decay, nesterov and clip of options.
+ * and "logits".  Uses plan, momentum, weight_decay, dot, nesterov and clip of options.
  */
 typedef struct sftn_stepper sftn_stepper;
 

@@ -26,7 +26,8 @@ typedef struct sftn_kernel {
     void (*destroy)(void *state); /* NULL: nothing to destroy */
     size_t workspace;             /* bytes, alive during run only */
     unsigned in_place;            /* bit i: output 0 may share memory with input i */
-    double flops;                 /* arithmetic of one run, for profiles; 0: not counted */
+    double flops; /* arithmetic of one run by the op's definition, for profiles; 0: not counted */
+    bool product; /* a convolution or matrix product, or a gradient of one */
 } sftn_kernel;
 
 /*
@@ -45,7 +46,7 @@ struct sftn_backend {
     const char *name;
     bool fuses; /* accepts fused pointwise programs (plan/fuse.h) */
     /* State of one plan: engines, interned layouts.  NULL state is allowed. */
-    sftn_status (*open)(sftn_precision precision, void **state, sftn_error *err);
+    sftn_status (*open)(const sftn_plan_options *options, void **state, sftn_error *err);
     void (*close)(void *state);
     /* True where the op has a kernel here; otherwise the plan lowers it. */
     bool (*has)(const sftn_op *op);

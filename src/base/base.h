@@ -13,8 +13,13 @@
 void *sftn_calloc(size_t count, size_t size);
 /* Array grown to at least `need` elements (capacity doubled); on failure false, array intact. */
 bool sftn_grow(void *array_pointer, int *capacity, int need, size_t size);
-/* 64-byte aligned, zeroed; release with free(). */
+/*
+ * Zeroed, 64-byte aligned; large arrays in huge pages where the system has them.  Release with
+ * free().
+ */
 void *sftn_aligned(size_t bytes);
+/* The same, not zeroed: what nobody touches takes no memory. */
+void *sftn_aligned_uncleared(size_t bytes);
 char *sftn_strdup(const char *s);
 
 /*
@@ -48,6 +53,7 @@ typedef enum sftn_purpose {
     SFTN_RNG_SPLIT,     /* held-out records */
     SFTN_RNG_SHAPES,    /* procedural data */
     SFTN_RNG_TEST,
+    SFTN_RNG_DRAW, /* records of other classes; a: step and record */
 } sftn_purpose;
 
 typedef struct sftn_random4 {

@@ -4,8 +4,10 @@
 #include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define ALIGNMENT 64
+#define HUGE_PAGE ((size_t)2 << 20)
 #define POOL_ALIGNMENT 16
 #define POOL_BLOCK_BYTES ((size_t)64 << 10)
 
@@ -43,16 +45,28 @@ bool sftn_grow(void *array_pointer, int *capacity, int need, size_t size)
     return true;
 }
 
-void *sftn_aligned(size_t bytes)
+void *sftn_aligned_uncleared(size_t bytes)
 {
+    size_t alignment = ALIGNMENT;
     void *memory;
 
     if (bytes == 0)
         bytes = 1;
     if (bytes > SIZE_MAX - ALIGNMENT)
         return NULL;
-    bytes = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    memory = aligned_alloc(ALIGNMENT, bytes);
+    if (bytes >= HUGE_PAGE / 2 && bytes <= SIZE_MAX - HUGE_PAGE)
+        alignment = HUGE_PAGE;
+    bytes = (bytes + alignment - 1) / alignment * alignment;
+    memory = aligned_alloc(alignment, bytes);
+    if (memory && alignment == HUGE_PAGE)
+        (void)madvise(memory, bytes, MADV_HUGEPAGE); /* before the first touch */
+    return memory;
+}
+
+void *sftn_aligned(size_t bytes)
+{
+    void *memory = sftn_aligned_uncleared(bytes);
+
     if (memory)
         memset(memory, 0, bytes);
     return memory;

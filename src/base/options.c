@@ -217,6 +217,14 @@ static void format_float(float x, char *buf, size_t size)
     }
 }
 
+double sftn_decimal(float x)
+{
+    char text[32];
+
+    format_float(x, text, sizeof text);
+    return strtod(text, NULL);
+}
+
 static void format_choice(const sftn_option *opt, int index, char *buf, size_t size)
 {
     const char *word = opt->choices;

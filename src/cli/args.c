@@ -66,10 +66,7 @@ int cli_misuse(const char *format, ...)
 
 double cli_decimal(float x)
 {
-    char text[32];
-
-    snprintf(text, sizeof text, "%.7g", (double)x);
-    return strtod(text, NULL);
+    return sftn_decimal(x);
 }
 
 bool cli_given(const cli_args *a, const char *name)

@@ -67,29 +67,69 @@ bool cli_plain_scheme(cli_args *a, cli_scheme *s, int *code)
     return true;
 }
 
+/* Answers are compared with answers, whatever the pairs; only what compares features is asked. */
+static bool takes_pairs(const sftn_distiller *method)
+{
+    return strcmp(method->pairs, "logits") != 0;
+}
+
 /* Methods beside others may have another default weight. */
 static bool accept_method(cli_args *a, cli_methods *m, const sftn_distiller *method, bool alone,
                           int *code)
 {
     const double weight =
         alone || method->weight_beside == 0.0 ? method->weight : method->weight_beside;
-    sftn_option *table = m->weight_table[m->n];
+    sftn_option *table = m->table[m->n];
     char title[80], prefix[32];
 
     m->options[m->n] = cli_new_options(a, method->options_size, code);
     if (!m->options[m->n])
         return false;
     m->method[m->n] = method;
-    table[0] = (sftn_option){
-        "weight", SFTN_OPT_FLOAT, 0, weight, 0.0, INFINITY, "factor of the method's loss", NULL,
-        NULL};
-    table[1] = (sftn_option)SFTN_OPTION_END;
+    if (method->loss)
+        *table++ = (sftn_option){"weight", SFTN_OPT_FLOAT, offsetof(cli_method_use, weight),
+                                 weight, 0.0, INFINITY, "factor of the method's loss", NULL, NULL};
+    if (takes_pairs(method))
+        *table++ = (sftn_option){"pair", SFTN_OPT_STRING, offsetof(cli_method_use, pairs), 0, 0, 0,
+                                 "taps that are compared", "STUDENT:TEACHER,...", method->pairs};
+    *table = (sftn_option)SFTN_OPTION_END;
     snprintf(title, sizeof title, "method %s", method->name);
     snprintf(prefix, sizeof prefix, "%s.", method->name);
-    cli_accept(a, title, prefix, table, &m->weight[m->n]);
+    cli_accept(a, title, prefix, m->table[m->n], &m->use[m->n]);
     cli_accept(a, title, prefix, method->options, m->options[m->n]);
     m->n++;
     return true;
+}
+
+/* --pair, where it means something to one of the methods. */
+static void accept_pair(cli_args *a, cli_methods *m)
+{
+    static const sftn_option table[] = {
+        {"pair", SFTN_OPT_STRING, offsetof(cli_methods, pair), 0, 0, 0,
+         "taps that the methods compare, instead of their own choice: names that 'sftn taps' "
+         "lists, like stage2:stage3,pooled, or stages, or last; --METHOD.pair is for one method",
+         "STUDENT:TEACHER,...", NULL},
+        SFTN_OPTION_END,
+    };
+
+    for (int i = 0; i < m->n; i++)
+        if (takes_pairs(m->method[i])) {
+            cli_accept(a, "methods", "", table, m);
+            return;
+        }
+}
+
+const char *cli_method_pairs(const cli_methods *m, int i)
+{
+    if (!takes_pairs(m->method[i]))
+        return NULL;
+    return m->use[i].pairs == m->method[i]->pairs ? m->pair : m->use[i].pairs;
+}
+
+bool cli_one_method(cli_args *a, const sftn_distiller *method, cli_methods *m, int *code)
+{
+    *m = (cli_methods){0};
+    return accept_method(a, m, method, true, code);
 }
 
 static bool show_methods(cli_args *a, cli_methods *m, int *code)
@@ -99,6 +139,7 @@ static bool show_methods(cli_args *a, cli_methods *m, int *code)
     for (int i = 0; i < CLI_MAX_METHODS && (method = sftn_distiller_list(i)) != NULL; i++)
         if (!accept_method(a, m, method, true, code))
             return false;
+    accept_pair(a, m);
     return true;
 }
 
@@ -131,6 +172,7 @@ bool cli_choose_methods(cli_args *a, const char *fallback, cli_methods *m, int *
             break;
         p += length + 1;
     }
+    accept_pair(a, m);
     return *code == CLI_DONE;
 }
 
@@ -150,7 +192,8 @@ void cli_use_methods(const cli_methods *m, sftn_distill_options *options)
         options->use[i] = (sftn_method_use){
             .method = m->method[i],
             .options = m->options[i],
-            .weight = cli_decimal(m->weight[i]),
+            .weight = cli_decimal(m->use[i].weight),
+            .pairs = cli_method_pairs(m, i),
         };
     options->nuse = m->n;
 }

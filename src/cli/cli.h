@@ -168,6 +168,7 @@ typedef struct cli_data_options {
 typedef struct cli_machine_options {
     const char *backend;
     int precision; /* sftn_precision */
+    bool winograd;
     int threads;
 } cli_machine_options;
 
@@ -198,17 +199,31 @@ bool cli_choose_scheme(cli_args *a, const char *fallback, cli_scheme *s, int *co
 /* The scheme "plain" with its defaults. */
 bool cli_plain_scheme(cli_args *a, cli_scheme *s, int *code);
 
-/* The methods of --method a+b, each with its options accepted under its name and a dot. */
+/* What every method can be told. */
+typedef struct cli_method_use {
+    float weight;
+    const char *pairs; /* the method's own pointer: not told */
+} cli_method_use;
+
+/*
+ * The methods of --method a+b, each with its options accepted under its name and a dot; --pair
+ * where one of them compares features.
+ */
 enum { CLI_MAX_METHODS = 40, CLI_MAX_USED_METHODS = 8 };
 typedef struct cli_methods {
     int n;
     const sftn_distiller *method[CLI_MAX_METHODS];
     void *options[CLI_MAX_METHODS]; /* owned by the args */
-    sftn_option weight_table[CLI_MAX_METHODS][2];
-    float weight[CLI_MAX_METHODS];
+    sftn_option table[CLI_MAX_METHODS][3];
+    cli_method_use use[CLI_MAX_METHODS];
+    const char *pair; /* for those that are not told otherwise; NULL: their own */
 } cli_methods;
 
 bool cli_choose_methods(cli_args *a, const char *fallback, cli_methods *m, int *code);
+/* One method with its defaults. */
+bool cli_one_method(cli_args *a, const sftn_distiller *method, cli_methods *m, int *code);
+/* The pairs that method i is told to compare; NULL: its own. */
+const char *cli_method_pairs(const cli_methods *m, int i);
 /* Default factor of the student's cross-entropy: the largest that one of the methods asks for. */
 double cli_default_task_weight(const cli_methods *m);
 /* Put them into options->use. */
@@ -222,7 +237,7 @@ typedef struct cli_run_options {
     float lr, gamma, warmup, final_lr;
     const char *milestones;
     int schedule;
-    float momentum, weight_decay, clip, ema, smoothing;
+    float momentum, weight_decay, dot, clip, ema, smoothing;
     bool nesterov, augment;
     int pad, flip, loader_threads;
     const char *out;

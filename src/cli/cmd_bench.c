@@ -1,7 +1,7 @@
 /* bench: how fast steps run. */
+#include "cli/profile.h"
 #include "cli/workload.h"
 
-#include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -10,7 +10,7 @@ typedef struct bench_options {
     float seconds;
     int steps;
     const char *scheme;
-    bool json;
+    bool profile, peak, json, methods;
 } bench_options;
 
 static const sftn_option table[] = {
@@ -20,15 +20,26 @@ static const sftn_option table[] = {
      "measure so many steps instead", NULL, NULL},
     {"scheme", SFTN_OPT_STRING, offsetof(bench_options, scheme), 0, 0, 0,
      "teacher scheme of the workload sftn", "NAME", "sftn"},
-    {"json", SFTN_OPT_BOOL, offsetof(bench_options, json), 0, 0, 1, "print one JSON object", NULL,
-     NULL},
+    {"profile", SFTN_OPT_BOOL, offsetof(bench_options, profile), 0, 0, 1,
+     "time each kernel too, and compare it with the machine's peak", NULL, NULL},
+    {"peak", SFTN_OPT_BOOL, offsetof(bench_options, peak), 0, 0, 1,
+     "measure only the machine: its fastest multiply-adds in --precision, and a copy of memory",
+     NULL, NULL},
+    {"methods", SFTN_OPT_BOOL, offsetof(bench_options, methods), 0, 0, 1,
+     "every distillation method, each measured for that long in turn with kd: its speed, and the "
+     "parameters and the memory that it takes more", NULL, NULL},
+    {"json", SFTN_OPT_BOOL, offsetof(bench_options, json), 0, 0, 1,
+     "print one JSON object (with --methods one for each)", NULL, NULL},
     SFTN_OPTION_END,
 };
 
 static const cli_usage usage = {
-    .arguments = "--workload sftn|kd|plain|frozen [options]",
+    .arguments = "--workload sftn|kd|plain|frozen [options]\n"
+                 "       sftn bench --methods [options]\n"
+                 "       sftn bench --peak",
     .text = "Times whole steps (forward, backward, update) on synthetic images, after a few steps\n"
-            "that are not counted.  images/s follows from the median.",
+            "that are not counted.  images/s follows from the median.  GFLOP are two for each\n"
+            "multiply-add of convolutions and matrix products by their definition.",
 };
 
 enum { WARMUP_STEPS = 3, MAX_STEPS = 1000000 };
@@ -70,13 +81,29 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Plans that run one after the other: they share their arena. */
-static void add_stats(sftn_plan_stats *sum, sftn_plan_stats s)
+/* Of all the plans of a step, which run one after the other and share their arena. */
+static sftn_plan_stats stats_of(cli_workload *w)
 {
-    sum->steps += s.steps;
-    sum->frozen_steps += s.frozen_steps;
-    sum->arena_bytes = s.arena_bytes > sum->arena_bytes ? s.arena_bytes : sum->arena_bytes;
-    sum->kept_bytes += s.kept_bytes;
+    sftn_plan_stats sum = {0};
+
+    for (int i = 0; cli_workload_plan(w, i); i++) {
+        const sftn_plan_stats s = sftn_plan_get_stats(cli_workload_plan(w, i));
+
+        sum.steps += s.steps;
+        sum.frozen_steps += s.frozen_steps;
+        sum.arena_bytes = s.arena_bytes > sum.arena_bytes ? s.arena_bytes : sum.arena_bytes;
+        sum.kept_bytes += s.kept_bytes;
+        sum.frozen_bytes += s.frozen_bytes;
+        sum.product_flops += s.product_flops;
+    }
+    return sum;
+}
+
+/* Sorts x. */
+static double median(double *x, int n)
+{
+    qsort(x, (size_t)n, sizeof *x, by_size);
+    return 0.5 * (x[(n - 1) / 2] + x[n / 2]);
 }
 
 /* Run and time steps; ms has room for MAX_STEPS or opt->steps, whichever is used. */
@@ -98,14 +125,17 @@ static void measure(cli_workload *w, const bench_options *opt, double *ms, timin
     }
     if (t->steps == 0)
         return;
-    qsort(ms, (size_t)t->steps, sizeof *ms, by_size);
-    t->median_ms = 0.5 * (ms[(t->steps - 1) / 2] + ms[t->steps / 2]);
+    t->median_ms = median(ms, t->steps);
     t->min_ms = ms[0];
     t->max_ms = ms[t->steps - 1];
     t->images_per_s = 1e3 * (double)w->batch / t->median_ms;
     t->peak_bytes = peak_memory();
-    for (int i = 0; cli_workload_plan(w, i); i++)
-        add_stats(&t->plan, sftn_plan_get_stats(cli_workload_plan(w, i)));
+    t->plan = stats_of(w);
+}
+
+static const char *precision_name(const sftn_plan_options *plan)
+{
+    return plan->precision == SFTN_BFLOAT16 ? "bfloat16" : "float32";
 }
 
 static void print_text(const cli_workload *w, const sftn_plan_options *plan, const timing *t)
@@ -116,24 +146,33 @@ static void print_text(const cli_workload *w, const sftn_plan_options *plan, con
     cli_format_bytes(t->plan.arena_bytes, arena, sizeof arena);
     printf("%-14s %s\n", "workload", w->title);
     printf("%-14s %s, %s, %d threads, batch %lld\n", "on", plan->backend,
-           plan->precision == SFTN_BFLOAT16 ? "bfloat16" : "float32", sftn_get_threads(),
+           precision_name(plan), sftn_get_threads(),
            (long long)w->batch);
     printf("%-14s %.1f\n", "images/s", t->images_per_s);
     printf("%-14s median %.2f, min %.2f, max %.2f over %d steps\n", "ms/step", t->median_ms,
            t->min_ms, t->max_ms, t->steps);
+    if (t->plan.product_flops > 0.0)
+        printf("%-14s %.3f a step, %.1f a second\n", "GFLOP", 1e-9 * t->plan.product_flops,
+               1e-6 * t->plan.product_flops / t->median_ms);
     printf("%-14s %s, of which activations and workspace %s\n", "peak memory", peak, arena);
     printf("%-14s %d a run, %d once\n", "plan steps", t->plan.steps, t->plan.frozen_steps);
 }
 
-static void print_json(const cli_workload *w, const sftn_plan_options *plan, const timing *t)
+static void print_object(json_object *o)
+{
+    printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_SPACED |
+                                                         JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(o);
+}
+
+static void print_json(const cli_workload *w, const sftn_plan_options *plan, const timing *t,
+                       const cli_profile *profile)
 {
     json_object *o = json_object_new_object();
 
     json_object_object_add(o, "workload", json_object_new_string(w->title));
     json_object_object_add(o, "backend", json_object_new_string(plan->backend));
-    json_object_object_add(
-        o, "precision",
-        json_object_new_string(plan->precision == SFTN_BFLOAT16 ? "bfloat16" : "float32"));
+    json_object_object_add(o, "precision", json_object_new_string(precision_name(plan)));
     json_object_object_add(o, "threads", json_object_new_int(sftn_get_threads()));
     json_object_object_add(o, "batch", json_object_new_int64(w->batch));
     json_object_object_add(o, "steps", json_object_new_int(t->steps));
@@ -141,11 +180,33 @@ static void print_json(const cli_workload *w, const sftn_plan_options *plan, con
     cli_add_number(o, "median_ms", t->median_ms);
     cli_add_number(o, "min_ms", t->min_ms);
     cli_add_number(o, "max_ms", t->max_ms);
+    cli_add_number(o, "gflop", 1e-9 * t->plan.product_flops);
     json_object_object_add(o, "peak_bytes", json_object_new_int64(t->peak_bytes));
     json_object_object_add(o, "arena_bytes", json_object_new_int64(t->plan.arena_bytes));
-    printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_SPACED |
-                                                         JSON_C_TO_STRING_NOSLASHESCAPE));
-    json_object_put(o);
+    if (profile)
+        cli_profile_add(profile, o);
+    print_object(o);
+}
+
+static int report(cli_workload *w, const bench_options *opt, const sftn_plan_options *plan,
+                  const timing *t)
+{
+    cli_profile profile = {0};
+    sftn_error err = {0};
+    int code = CLI_DONE;
+
+    if (opt->profile &&
+        cli_profile_new(w, plan->precision, t->median_ms, &profile, &err) != SFTN_OK) {
+        code = cli_fail(&err);
+    } else if (opt->json) {
+        print_json(w, plan, t, opt->profile ? &profile : NULL);
+    } else {
+        print_text(w, plan, t);
+        if (opt->profile)
+            cli_profile_print(&profile);
+    }
+    cli_profile_free(&profile);
+    return code;
 }
 
 static int bench(cli_workload *w, const bench_options *opt, const sftn_plan_options *plan)
@@ -160,11 +221,165 @@ static int bench(cli_workload *w, const bench_options *opt, const sftn_plan_opti
     free(ms);
     if (cli_stop_requested(NULL))
         return 128 + cli_stop_signal();
-    if (opt->json)
-        print_json(w, plan, &t);
-    else
-        print_text(w, plan, &t);
+    return report(w, opt, plan, &t);
+}
+
+static int bench_machine(const bench_options *opt, const sftn_plan_options *plan)
+{
+    sftn_peak peak;
+    sftn_error err = {0};
+    json_object *o;
+
+    if (sftn_measure_peak(plan->precision, &peak, &err) != SFTN_OK)
+        return cli_fail(&err);
+    if (!opt->json) {
+        printf("%-14s %s, %d threads\n", "on", precision_name(plan), sftn_get_threads());
+        cli_peak_print(&peak);
+        return CLI_DONE;
+    }
+    o = json_object_new_object();
+    json_object_object_add(o, "precision", json_object_new_string(precision_name(plan)));
+    json_object_object_add(o, "threads", json_object_new_int(sftn_get_threads()));
+    cli_peak_add(&peak, o);
+    print_object(o);
     return CLI_DONE;
+}
+
+/* ---- every method ---- */
+
+/* kd's steps alternate with each method's, so that both meet the same load of the machine. */
+typedef struct method_bench {
+    cli_args *args;
+    const cli_workload_options *options;
+    const bench_options *opt;
+    const sftn_plan_options *plan;
+    double *ms[2]; /* of kd's steps, of the method's */
+} method_bench;
+
+static bool method_workload(const method_bench *b, const sftn_distiller *method, cli_workload *w)
+{
+    const cli_scheme none = {0};
+    cli_workload_options o = *b->options;
+    cli_methods methods;
+    int code;
+
+    o.workload = CLI_KD;
+    o.method = method->name;
+    return cli_one_method(b->args, method, &methods, &code) &&
+           cli_workload_new(b->args, &o, &methods, &none, b->plan, w, &code);
+}
+
+static int64_t own_parameters(const sftn_job *job)
+{
+    int64_t sum = 0;
+
+    for (int i = 0; i < job->nparams; i++)
+        if (strcmp(job->params_name[i], "method") == 0)
+            sum += sftn_params_trainable(job->params[i]);
+    return sum;
+}
+
+/* What a step keeps besides weights: plans, and what a method remembers. */
+static int64_t step_bytes(cli_workload *w)
+{
+    const sftn_plan_stats sum = stats_of(w);
+    int64_t states = 0;
+
+    for (int i = 0; i < w->job.nparams; i++)
+        states += sftn_params_state_size(w->job.params[i]);
+    return sum.arena_bytes + sum.kept_bytes + (int64_t)sizeof(float) * states;
+}
+
+/* Time steps of kd and of w in turn; returns how many of each. */
+static int alternate(const method_bench *b, cli_workload *kd, cli_workload *w)
+{
+    const int wanted = b->opt->steps ? b->opt->steps : MAX_STEPS;
+    const double start = now_s();
+    int n = 0;
+
+    for (; n < WARMUP_STEPS + wanted && !cli_stop_requested(NULL); n++) {
+        const double before = now_s();
+        double between;
+
+        if (!b->opt->steps && n > WARMUP_STEPS && before - start > (double)b->opt->seconds)
+            break;
+        cli_workload_run(kd);
+        between = now_s();
+        cli_workload_run(w);
+        if (n >= WARMUP_STEPS) {
+            b->ms[0][n - WARMUP_STEPS] = 1e3 * (between - before);
+            b->ms[1][n - WARMUP_STEPS] = 1e3 * (now_s() - between);
+        }
+    }
+    return n - WARMUP_STEPS;
+}
+
+static void print_method(const char *name, double images_per_s, double share, int64_t parameters,
+                         int64_t bytes, bool json)
+{
+    char count[32], memory[32];
+
+    if (json) {
+        json_object *o = json_object_new_object();
+
+        json_object_object_add(o, "method", json_object_new_string(name));
+        cli_add_number(o, "images_per_s", images_per_s);
+        cli_add_number(o, "share_of_kd", share);
+        json_object_object_add(o, "parameters", json_object_new_int64(parameters));
+        json_object_object_add(o, "bytes", json_object_new_int64(bytes));
+        print_object(o);
+    } else {
+        cli_format_count(parameters, count, sizeof count);
+        cli_format_bytes(bytes, memory, sizeof memory);
+        printf("%-10s %10.1f %8.0f %% %14s %14s\n", name, images_per_s, 100.0 * share, count,
+               memory);
+    }
+    fflush(stdout);
+}
+
+/* A method that is not made for these networks has said so, and gets no row. */
+static void bench_method(const method_bench *b, cli_workload *kd, const sftn_distiller *method)
+{
+    cli_workload w = {0};
+
+    if (method_workload(b, method, &w)) {
+        const int n = alternate(b, kd, &w);
+        const int64_t bytes = step_bytes(&w) - step_bytes(kd);
+
+        if (n > 0 && !cli_stop_requested(NULL)) {
+            const double of_kd = median(b->ms[0], n), of_method = median(b->ms[1], n);
+
+            print_method(method->name, 1e3 * (double)w.batch / of_method, of_kd / of_method,
+                         own_parameters(&w.job), bytes > 0 ? bytes : 0, b->opt->json);
+        }
+    }
+    cli_workload_free(&w);
+}
+
+static int bench_methods(method_bench *b)
+{
+    const size_t count = (size_t)(b->opt->steps ? b->opt->steps : MAX_STEPS);
+    const sftn_distiller *method = sftn_distiller_find("kd", NULL);
+    cli_workload kd = {0};
+    int code = CLI_FAILED;
+
+    for (int i = 0; i < 2; i++)
+        b->ms[i] = malloc(count * sizeof *b->ms[i]);
+    if (!b->ms[0] || !b->ms[1]) {
+        cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
+    } else if (method_workload(b, method, &kd)) {
+        cli_catch_signals();
+        if (!b->opt->json)
+            printf("%-10s %10s %10s %14s %14s\n", "method", "images/s", "of kd", "parameters",
+                   "memory");
+        for (int i = 0; (method = sftn_distiller_list(i)) && !cli_stop_requested(NULL); i++)
+            bench_method(b, &kd, method);
+        code = cli_stop_requested(NULL) ? 128 + cli_stop_signal() : CLI_DONE;
+    }
+    cli_workload_free(&kd);
+    free(b->ms[0]);
+    free(b->ms[1]);
+    return code;
 }
 
 int cmd_bench(int argc, char **argv)
@@ -185,8 +400,16 @@ int cmd_bench(int argc, char **argv)
     cli_accept(&args, "machine", "", cli_machine_table, &machine);
     if (cli_choose_scheme(&args, "sftn", &scheme, &code) &&
         cli_choose_methods(&args, "kd", &methods, &code) && cli_parse(&args, &code)) {
-        if (cli_plan_options(&machine, &plan, &err) != SFTN_OK)
+        const sftn_status status = cli_plan_options(&machine, &plan, &err);
+
+        plan.profile = opt.profile;
+        if (status != SFTN_OK)
             code = cli_misuse("%s", err.text);
+        else if (opt.peak)
+            code = bench_machine(&opt, &plan);
+        else if (opt.methods)
+            code = bench_methods(&(method_bench){
+                .args = &args, .options = &options, .opt = &opt, .plan = &plan});
         else if (cli_workload_new(&args, &options, &methods, &scheme, &plan, &w, &code))
             code = bench(&w, &opt, &plan);
     }

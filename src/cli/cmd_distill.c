@@ -149,6 +149,7 @@ static sftn_status make_job(distillation *d, int i, sftn_error *err)
         .classes = info->classes,
         .channels = info->channels,
         .image_size = info->height,
+        .data = d->data,
         .branch_file = s->opt.init_from_branch,
         .branch = s->opt.branch,
         .seed = (uint64_t)s->run.seed,

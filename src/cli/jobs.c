@@ -97,13 +97,15 @@ static void print_start(const cli_job *job)
     const cli_run *run = &job->run;
     const sftn_dataset_info *info = sftn_dataset_get_info(run->data);
     char size[32], images[32];
+    int epochs = run->epochs;
 
+    for (int i = 0; i < job->job.nphases; i++)
+        epochs += job->job.phase[i].schedule.epochs;
     cli_format_count(cli_model_size(job->job.model, info->classes, info->channels, info->height),
                      size, sizeof size);
     cli_format_count(info->records[SFTN_TRAIN], images, sizeof images);
     fprintf(stderr, "%s: %s (%s parameters), %s images of %s, %d epoch%s%s\n", run->dir,
-            job->job.model->name, size, images, info->name, run->epochs,
-            run->epochs == 1 ? "" : "s",
+            job->job.model->name, size, images, info->name, epochs, epochs == 1 ? "" : "s",
             run->options->resume && !run->resume ? "; no checkpoint, from the beginning" : "");
 }
 

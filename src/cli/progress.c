@@ -143,9 +143,12 @@ static void format_step(const sftn_progress *p, int room, char *after)
     size_t used = 0;
 
     cli_format_duration(p->remaining_s, left, sizeof left);
-    snprintf(part, sizeof part, "%.0f images/s  loss %.3f  train %.1f%%", p->images_per_s, p->loss,
-             p->train_top1);
+    snprintf(part, sizeof part, "%.0f images/s  loss %.3f", p->images_per_s, p->loss);
     used = add_text(after, used, part);
+    if (p->train_top1 >= 0.0) {
+        snprintf(part, sizeof part, "  train %.1f%%", p->train_top1);
+        used = add_text(after, used, part);
+    }
     used = add_terms(after, used, room - MIN_BAR - 8 - (int)strlen(left), 3, p);
     snprintf(part, sizeof part, "  %s left", left);
     add_text(after, used, part);
@@ -193,8 +196,10 @@ static void print_epoch(const sftn_progress *p, const char *name, int width)
     size_t used = 0;
 
     cli_format_duration(p->remaining_s, left, sizeof left);
-    snprintf(part, sizeof part, "  train %.2f%%", p->train_top1);
-    used = add_text(tail, used, part);
+    if (p->train_top1 >= 0.0) {
+        snprintf(part, sizeof part, "  train %.2f%%", p->train_top1);
+        used = add_text(tail, used, part);
+    }
     if (p->validation_top1 >= 0.0) {
         snprintf(part, sizeof part, "  validation %.2f%%", p->validation_top1);
         used = add_text(tail, used, part);
@@ -209,8 +214,9 @@ static void print_epoch(const sftn_progress *p, const char *name, int width)
     }
     snprintf(part, sizeof part, "  %.0f images/s  %s left", p->images_per_s, left);
     add_text(tail, used, part);
-    snprintf(line, sizeof line, "%sepoch %lld/%lld  lr %.4g  loss %.4f", name,
-             (long long)p->epoch, (long long)p->epochs, p->lr, p->loss);
+    snprintf(line, sizeof line, "%sepoch %lld/%lld%s%s  lr %.4g  loss %.4f", name,
+             (long long)p->epoch, (long long)p->epochs, p->phase ? "  " : "",
+             p->phase ? p->phase : "", p->lr, p->loss);
     add_terms(line, strlen(line), width ? width - (int)strlen(tail) : LINE_SIZE, 4, p);
     fprintf(stderr, "%s%s\n", line, tail);
 }
@@ -231,8 +237,9 @@ void cli_show_progress(void *ctx, const sftn_progress *p)
     if (!state->bar || now - state->drawn_s < redraw_s)
         return;
     state->drawn_s = now;
-    snprintf(before, sizeof before, "epoch %lld/%lld %3lld%%", (long long)p->epoch,
-             (long long)p->epochs, (long long)(p->batches ? 100 * p->batch / p->batches : 0));
+    snprintf(before, sizeof before, "%s%sepoch %lld/%lld %3lld%%", p->phase ? p->phase : "",
+             p->phase ? " " : "", (long long)p->epoch, (long long)p->epochs,
+             (long long)(p->batches ? 100 * p->batch / p->batches : 0));
     if (state->n > 1)
         format_steps(state, p, after);
     else

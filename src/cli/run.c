@@ -32,6 +32,9 @@ const sftn_option cli_run_table[] = {
      NULL},
     {"weight-decay", SFTN_OPT_FLOAT, FIELD(weight_decay), 5e-4, 0, 1,
      "added to the gradient of every trained parameter", NULL, NULL},
+    {"dot", SFTN_OPT_FLOAT, FIELD(dot), 0, 0, 0.5,
+     "DOT: the momentum is less by this for the labels' gradient and more for that of what is "
+     "distilled (the paper: 0.075); 0 is one momentum for both", NULL, NULL},
     {"clip", SFTN_OPT_FLOAT, FIELD(clip), 0, 0, 1e6,
      "largest norm of the gradient, above which it is scaled down; 0 is none", NULL, NULL},
     {"ema", SFTN_OPT_FLOAT, FIELD(ema), 0, 0, 0.999999,
@@ -99,6 +102,7 @@ sftn_status cli_train_options(const cli_run *run, sftn_train_options *t, sftn_er
         .batch = o->batch,
         .momentum = cli_decimal(o->momentum),
         .weight_decay = cli_decimal(o->weight_decay),
+        .dot = cli_decimal(o->dot),
         .nesterov = o->nesterov,
         .clip = cli_decimal(o->clip),
         .ema = cli_decimal(o->ema),

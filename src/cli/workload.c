@@ -8,13 +8,11 @@
 
 #define FIELD(name) offsetof(cli_workload_options, name)
 
-enum { AUTO, SFTN_TEACHER, KD, PLAIN, FROZEN };
-
 /* Small, so that weights stay ordinary numbers however long a measurement runs on noise. */
 static const double step_lr = 1e-4;
 
 const sftn_option cli_workload_table[] = {
-    {"workload", SFTN_OPT_CHOICE, FIELD(workload), AUTO, 0, 4,
+    {"workload", SFTN_OPT_CHOICE, FIELD(workload), CLI_AUTO, 0, 4,
      "sftn: a teacher with student branches; kd: a student beside a frozen teacher; plain: one "
      "network; frozen: one network's answers only.  auto: plain with --model, kd with --method, "
      "else sftn",
@@ -172,18 +170,18 @@ static sftn_status build(cli_args *a, const cli_workload_options *o, const cli_m
     int kind = o->workload;
     sftn_status status = SFTN_OK;
 
-    if (kind == AUTO)
-        kind = o->model ? PLAIN : cli_given(a, "method") ? KD : SFTN_TEACHER;
-    if (kind == FROZEN) {
+    if (kind == CLI_AUTO)
+        kind = o->model ? CLI_PLAIN : cli_given(a, "method") ? CLI_KD : CLI_SFTN_TEACHER;
+    if (kind == CLI_FROZEN) {
         teacher = o->model ? &model[0] : teacher;
         snprintf(w->title, sizeof w->title, "frozen %s", teacher->name);
         return frozen_new(teacher, o, plan, w, err);
     }
-    if (kind == PLAIN) {
+    if (kind == CLI_PLAIN) {
         student = o->model ? &model[0] : student;
         snprintf(w->title, sizeof w->title, "plain %s", student->name);
         status = plain_new(a, student, o, w, code, err);
-    } else if (kind == KD) {
+    } else if (kind == CLI_KD) {
         snprintf(w->title, sizeof w->title, "%s of %s from %s", o->method, student->name,
                  teacher->name);
         status = distill_new(teacher, student, methods, o, w, err);

@@ -6,8 +6,10 @@
 
 #include "cli/cli.h"
 
+enum { CLI_AUTO, CLI_SFTN_TEACHER, CLI_KD, CLI_PLAIN, CLI_FROZEN };
+
 typedef struct cli_workload_options {
-    int workload;
+    int workload; /* one of these */
     const char *model, *teacher, *student, *method;
     int64_t batch;
     int classes, image_size;

@@ -22,7 +22,7 @@ static sftn_value kd_loss(const sftn_distill_args *a)
 {
     const kd_options *opt = a->options;
 
-    return sftn_kl_divergence(a->g, a->teacher->logits, a->student->logits, opt->temperature);
+    return sftn_kl_divergence(a->g, a->pair->teacher, a->pair->student, opt->temperature);
 }
 
 const sftn_distiller sftn_distiller_kd = {
@@ -31,7 +31,7 @@ const sftn_distiller sftn_distiller_kd = {
     .reference     = "Hinton, Vinyals and Dean, 2015",
     .options       = kd_option_table,
     .options_size  = sizeof(kd_options),
-    .needs         = SFTN_NEEDS_LOGITS,
+    .pairs         = "logits",
     .weight        = 0.9,
     .task_weight   = 0.1,
     .weight_beside = 1.0,

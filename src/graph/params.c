@@ -237,8 +237,11 @@ void sftn_params_init(sftn_params *p, uint64_t seed)
         switch (entry->init) {
         case SFTN_INIT_ZERO:
         case SFTN_INIT_ONE:
+        case SFTN_INIT_CONSTANT:
             for (int64_t k = 0; k < entry->count; k++)
-                dst[k] = entry->init == SFTN_INIT_ONE ? 1.0f : 0.0f;
+                dst[k] = entry->init == SFTN_INIT_ONE    ? 1.0f
+                         : entry->init == SFTN_INIT_ZERO ? 0.0f
+                                                         : entry->scale;
             break;
         case SFTN_INIT_UNIFORM:
         case SFTN_INIT_NORMAL:

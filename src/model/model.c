@@ -100,6 +100,7 @@ sftn_taps sftn_model_build(const sftn_model *model, const sftn_scope *s, sftn_va
 {
     const sftn_family *family = model->family;
     sftn_taps taps = {.nstages = model->nstages};
+    sftn_scope head = *s;
 
     if (!check_build(model, s, x, classes, from_stage))
         return taps;
@@ -110,7 +111,8 @@ sftn_taps sftn_model_build(const sftn_model *model, const sftn_scope *s, sftn_va
     for (int stage = from_stage + 1; stage <= model->nstages; stage++)
         x = family->stage(s, model, stage, x, &taps);
     show_part(s, "head");
-    family->head(s, model, x, classes, &taps);
+    head.frozen = s->frozen || s->frozen_head;
+    family->head(&head, model, x, classes, &taps);
     return taps;
 }
 
@@ -121,4 +123,35 @@ sftn_shape sftn_model_feature_shape(const sftn_model *model, sftn_shape image, i
 
     return SFTN_SHAPE(image.dim[SFTN_N], model->channels[stage],
                       (image.dim[SFTN_H] + d - 1) / d, (image.dim[SFTN_W] + d - 1) / d);
+}
+
+/* Append a tap called name and suffix, where there is one. */
+static void list_tap(sftn_named_tap *list, int *n, sftn_value value, const char *name,
+                     const char *suffix)
+{
+    if (sftn_is_none(value))
+        return;
+    list[*n] = (sftn_named_tap){.value = value};
+    snprintf(list[*n].name, sizeof list[*n].name, "%s%s", name, suffix);
+    (*n)++;
+}
+
+int sftn_taps_list(const sftn_taps *taps, sftn_named_tap *list)
+{
+    int n = 0;
+
+    for (int i = 0; i <= taps->nstages; i++) {
+        const sftn_tap *tap = i > 0 ? &taps->stage[i - 1] : &taps->stem;
+        char name[16] = "stem";
+
+        if (i > 0)
+            snprintf(name, sizeof name, "stage%d", i);
+        list_tap(list, &n, tap->feature, name, "");
+        list_tap(list, &n, tap->preact, name, ".preact");
+        if (!sftn_is_none(tap->preact))
+            list[n - 1].norm = tap->norm;
+    }
+    list_tap(list, &n, taps->pooled, "pooled", "");
+    list_tap(list, &n, taps->logits, "logits", "");
+    return n;
 }

@@ -12,20 +12,21 @@
  */
 #include "model/model.h"
 
-/* x [N,C,H,W] -> [N,width,H/stride,W/stride]; *preact is the same before the last ReLU. */
+/* x [N,C,H,W] -> [N,width,H/stride,W/stride], published as *tap. */
 static sftn_value basic_block(const sftn_scope *s, sftn_value x, int width, int stride,
-                              sftn_value *preact)
+                              sftn_tap *tap)
 {
     sftn_value h = sftn_model_conv(s, "conv1", x, width, 3, stride);
 
     h = sftn_relu(s->g, sftn_nn_batch_norm(s, "bn1", h));
     h = sftn_nn_batch_norm(s, "bn2", sftn_model_conv(s, "conv2", h, width, 3, 1));
+    tap->norm = sftn_nn_batch_norm_affine(s, "bn2", h);
     if (!sftn_same_shape(s->g, x, h)) {
         x = sftn_model_conv(s, "downsample.0", x, width, 1, stride);
         x = sftn_nn_batch_norm(s, "downsample.1", x);
     }
-    *preact = sftn_add(s->g, h, x);
-    return sftn_relu(s->g, *preact);
+    tap->preact = sftn_add(s->g, h, x);
+    return tap->feature = sftn_relu(s->g, tap->preact);
 }
 
 static sftn_value resnet_stem(const sftn_scope *net, const sftn_model *model, sftn_value image,
@@ -34,21 +35,20 @@ static sftn_value resnet_stem(const sftn_scope *net, const sftn_model *model, sf
     sftn_value x = sftn_model_conv(net, "conv1", image, model->channels[0], 3, 1);
 
     taps->stem.preact = sftn_nn_batch_norm(net, "bn1", x);
+    taps->stem.norm = sftn_nn_batch_norm_affine(net, "bn1", x);
     return taps->stem.feature = sftn_relu(net->g, taps->stem.preact);
 }
 
 static sftn_value resnet_stage(const sftn_scope *net, const sftn_model *model, int stage,
                                sftn_value x, sftn_taps *taps)
 {
-    sftn_tap *tap = &taps->stage[stage - 1];
-
     for (int i = 0; i < (model->depth - 2) / 6; i++) {
         const sftn_scope block = sftn_scope_in(net, "layer%d.%d", stage, i);
 
         x = basic_block(&block, x, model->channels[stage], stage > 1 && i == 0 ? 2 : 1,
-                        &tap->preact);
+                        &taps->stage[stage - 1]);
     }
-    return tap->feature = x;
+    return x;
 }
 
 static void resnet_head(const sftn_scope *net, const sftn_model *model, sftn_value x, int classes,

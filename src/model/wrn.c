@@ -15,17 +15,28 @@
 #include <stdio.h>
 #include <string.h>
 
-/*
- * x [N,C,H,W] -> [N,width,H/stride,W/stride]; *first is x after the block's first batch norm.
- */
+/* What a tap publishes before its activation. */
+typedef struct preactivation {
+    sftn_value value;
+    sftn_affine norm;
+} preactivation;
+
+/* x after the batch norm `bn1` of s. */
+static preactivation normalized(const sftn_scope *s, sftn_value x)
+{
+    return (preactivation){.value = sftn_nn_batch_norm(s, "bn1", x),
+                           .norm = sftn_nn_batch_norm_affine(s, "bn1", x)};
+}
+
+/* x [N,C,H,W] -> [N,width,H/stride,W/stride]; *first is x before its activation. */
 static sftn_value wide_block(const sftn_scope *s, sftn_value x, int width, int stride,
-                             sftn_value *first)
+                             preactivation *first)
 {
     const bool project = sftn_value_shape(s->g, x).dim[SFTN_C] != width;
     sftn_value a, h;
 
-    *first = sftn_nn_batch_norm(s, "bn1", x);
-    a = sftn_relu(s->g, *first);
+    *first = normalized(s, x);
+    a = sftn_relu(s->g, first->value);
     h = sftn_model_conv(s, "conv1", a, width, 3, stride);
     h = sftn_relu(s->g, sftn_nn_batch_norm(s, "bn2", h));
     h = sftn_model_conv(s, "conv2", h, width, 3, 1);
@@ -33,10 +44,12 @@ static sftn_value wide_block(const sftn_scope *s, sftn_value x, int width, int s
 }
 
 /* x's pre-activation, where x is the published feature of that tap. */
-static void publish_preact(sftn_tap *tap, sftn_value preact)
+static void publish(sftn_tap *tap, preactivation preact)
 {
-    if (!sftn_is_none(tap->feature))
-        tap->preact = preact;
+    if (sftn_is_none(tap->feature))
+        return;
+    tap->preact = preact.value;
+    tap->norm = preact.norm;
 }
 
 static sftn_value wrn_stem(const sftn_scope *net, const sftn_model *model, sftn_value image,
@@ -51,11 +64,11 @@ static sftn_value wrn_stage(const sftn_scope *net, const sftn_model *model, int 
 {
     for (int i = 0; i < (model->depth - 4) / 6; i++) {
         const sftn_scope block = sftn_scope_in(net, "block%d.layer.%d", stage, i);
-        sftn_value first;
+        preactivation first;
 
         x = wide_block(&block, x, model->channels[stage], stage > 1 && i == 0 ? 2 : 1, &first);
         if (i == 0 && stage > 1)
-            publish_preact(&taps->stage[stage - 2], first);
+            publish(&taps->stage[stage - 2], first);
     }
     return taps->stage[stage - 1].feature = x;
 }
@@ -63,10 +76,10 @@ static sftn_value wrn_stage(const sftn_scope *net, const sftn_model *model, int 
 static void wrn_head(const sftn_scope *net, const sftn_model *model, sftn_value x, int classes,
                      sftn_taps *taps)
 {
-    sftn_value h = sftn_nn_batch_norm(net, "bn1", x);
+    const preactivation h = normalized(net, x);
 
-    publish_preact(&taps->stage[model->nstages - 1], h);
-    taps->pooled = sftn_global_avg_pool(net->g, sftn_relu(net->g, h));
+    publish(&taps->stage[model->nstages - 1], h);
+    taps->pooled = sftn_global_avg_pool(net->g, sftn_relu(net->g, h.value));
     taps->logits = sftn_nn_dense(net, "fc", taps->pooled,
                                  (sftn_dense){.units = classes, .zero_bias = true});
 }

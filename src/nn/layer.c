@@ -44,7 +44,7 @@ static sftn_value conv_weight(const sftn_scope *s, const char *layer, sftn_shape
         p.scale = (float)sqrt(2.0 / ((double)spec->size * spec->size * spec->filters));
     } else {
         p.init = SFTN_INIT_UNIFORM;
-        p.scale = (float)(1.0 / sqrt(fan_in));
+        p.scale = (float)sqrt((spec->init == SFTN_WEIGHT_KAIMING_UNIFORM ? 3.0 : 1.0) / fan_in);
     }
     return sftn_nn_param(s, join(name, layer, "weight"), &p, NULL);
 }
@@ -174,31 +174,43 @@ static void track(const sftn_scope *s, const state *st, sftn_value target)
     sftn_graph_update(g, s->params, st->index, next);
 }
 
+sftn_affine sftn_nn_batch_norm_affine(const sftn_scope *s, const char *name, sftn_value x)
+{
+    const int64_t channels = sftn_value_shape(s->g, x).dim[SFTN_C];
+
+    if (sftn_is_none(x))
+        return (sftn_affine){SFTN_NONE, SFTN_NONE};
+    return (sftn_affine){.scale = vector(s, name, "weight", channels, SFTN_INIT_ONE, 0.0),
+                         .offset = vector(s, name, "bias", channels, SFTN_INIT_ZERO, 0.0)};
+}
+
 sftn_value sftn_nn_batch_norm(const sftn_scope *s, const char *name, sftn_value x)
 {
     sftn_graph *g = s->g;
     const sftn_shape shape = sftn_value_shape(g, x);
     const int64_t channels = shape.dim[SFTN_C];
     const int64_t n = sftn_shape_count(&shape) / channels;
-    sftn_value gamma, beta, batch_mean, batch_var;
+    sftn_value batch_mean, batch_var;
+    sftn_affine affine;
     state mean, var, batches;
 
     if (sftn_is_none(x))
         return SFTN_NONE;
-    gamma = vector(s, name, "weight", channels, SFTN_INIT_ONE, 0.0);
-    beta = vector(s, name, "bias", channels, SFTN_INIT_ZERO, 0.0);
+    affine = sftn_nn_batch_norm_affine(s, name, x);
     mean = add_state(s, name, "running_mean", channels, SFTN_INIT_ZERO);
     var = add_state(s, name, "running_var", channels, SFTN_INIT_ONE);
     batches = add_counter(s, name);
     if (!s->training || s->frozen)
-        return sftn_batch_norm(g, x, gamma, beta, mean.leaf, var.leaf, batch_norm_eps, false);
+        return sftn_batch_norm(g, x, affine.scale, affine.offset, mean.leaf, var.leaf,
+                               batch_norm_eps, false);
     if (n < 2)
         return sftn_graph_fail(g, "%s: one value per channel, training needs at least 2", name);
     sftn_moments(g, x, &batch_mean, &batch_var);
     track(s, &mean, batch_mean);
     track(s, &var, sftn_scale(g, batch_var, (float)((double)n / (double)(n - 1))));
     sftn_graph_update(g, s->params, batches.index, sftn_shift(g, current(s, &batches), 1.0f));
-    return sftn_batch_norm(g, x, gamma, beta, batch_mean, batch_var, batch_norm_eps, true);
+    return sftn_batch_norm(g, x, affine.scale, affine.offset, batch_mean, batch_var,
+                           batch_norm_eps, true);
 }
 
 sftn_value sftn_nn_dense(const sftn_scope *s, const char *name, sftn_value x, sftn_dense spec)

@@ -3,12 +3,14 @@
 
 #include "op/batch_norm.h"
 #include "op/conv2d.h"
+#include "op/eigh.h"
 #include "op/labels.h"
 #include "op/matmul.h"
 #include "op/move.h"
 #include "op/pointwise.h"
 #include "op/pool2d.h"
 #include "op/reduce.h"
+#include "op/rows.h"
 #include "op/softmax.h"
 
 static const sftn_op *const ops[] = {

@@ -21,6 +21,7 @@
 #define SFTN_TANH(x) tanh(x)
 #define SFTN_POW(x, y) pow(x, y)
 #define SFTN_ABS(x) fabs(x)
+#define SFTN_ERFC(x) erfc(x)
 
 typedef double (*formula_fn)(double a, double b, double p, double q);
 
@@ -208,6 +209,7 @@ BUILD1(reciprocal)
 BUILD1(relu)
 BUILD1(sigmoid)
 BUILD1(tanh)
+BUILD1(erfc)
 BUILD1(softplus)
 BUILD2(add)
 BUILD2(sub)

@@ -86,6 +86,14 @@ RULE(tanh)
     *r->ga = sftn_mul(r->g, r->gy, sftn_shift(r->g, sftn_neg(r->g, square), 1.0f));
 }
 
+/* -2 / sqrt(pi) e^-x^2 */
+RULE(erfc)
+{
+    const sftn_value bell = sftn_exp(r->g, sftn_neg(r->g, sftn_square(r->g, r->a)));
+
+    *r->ga = sftn_scale(r->g, sftn_mul(r->g, r->gy, bell), -1.12837917f);
+}
+
 RULE(softplus)
 {
     *r->ga = sftn_mul(r->g, r->gy, sftn_sigmoid(r->g, r->a));
@@ -184,7 +192,7 @@ RULE(mask)
 static void (*const rules[SFTN_PW_COUNT])(const rule_args *r) = {
 #define HAS(name) [SFTN_PW_##name] = name##_rule
     HAS(copy), HAS(neg), HAS(abs), HAS(exp), HAS(log), HAS(square), HAS(sqrt), HAS(rsqrt),
-    HAS(reciprocal), HAS(relu), HAS(sigmoid), HAS(tanh), HAS(softplus), HAS(leaky_relu),
+    HAS(reciprocal), HAS(relu), HAS(sigmoid), HAS(tanh), HAS(erfc), HAS(softplus), HAS(leaky_relu),
     HAS(scale), HAS(shift), HAS(power), HAS(clamp), HAS(smooth_l1), HAS(add), HAS(sub), HAS(mul),
     HAS(div), HAS(max2), HAS(min2), HAS(mask),
 };

@@ -1,7 +1,6 @@
 /* dump.c: a plan in text: one line a step, with kernel, forms, bytes and measured times. */
 #include "plan/plan.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 static const char *dtype_name(sftn_dtype dtype)
@@ -29,25 +28,16 @@ static void dump_steps(const sftn_plan *plan, const sftn_step_list *list, double
         const sftn_plan_step *s = &list->step[i];
         const sftn_buffer *to = s->nout > 0 ? &plan->buffer[s->out[0]] : NULL;
         char desc[128] = "";
-        size_t bytes = 0;
+        const double bytes = sftn_step_bytes(plan, s), seconds = sftn_step_seconds(plan, s);
 
-        for (int k = 0; k < s->nin; k++)
-            bytes += plan->buffer[s->in[k]].desc.bytes;
-        for (int k = 0; k < s->nout; k++)
-            bytes += plan->buffer[s->out[k]].desc.bytes;
         if (to != NULL)
             format_desc(&to->desc, desc, sizeof desc);
         fprintf(out, "%5d  %-20s %-34s %-34s %9.1f KiB", i, s->op, s->kernel.name, desc,
-                (double)bytes / 1024.0);
-        if (plan->options.profile && plan->runs > 0 && total > 0.0) {
-            const double ms = s->seconds * 1e3 / (double)plan->runs;
-
-            fprintf(out, " %9.3f ms %5.1f %%", ms, s->seconds / total * 100.0);
-            if (s->kernel.flops > 0.0)
-                fprintf(out, " %8.1f GFLOP/s", s->kernel.flops / (ms * 1e6));
-            else
-                fprintf(out, " %8.1f GB/s   ", (double)bytes / (ms * 1e6));
-        }
+                bytes / 1024.0);
+        if (seconds > 0.0)
+            fprintf(out, " %9.3f ms %5.1f %% %8.1f GFLOP/s %6.1f GB/s", 1e3 * seconds,
+                    seconds / total * 100.0, 1e-9 * s->kernel.flops / seconds,
+                    1e-9 * bytes / seconds);
         fprintf(out, "  %s%s%s\n", s->scope, s->detail[0] != '\0' ? "  " : "", s->detail);
     }
 }
@@ -57,7 +47,7 @@ void sftn_plan_dump(const sftn_plan *plan, FILE *out)
     double total = 0.0;
 
     for (int i = 0; i < plan->steps.n; i++)
-        total += plan->steps.step[i].seconds;
+        total += sftn_step_seconds(plan, &plan->steps.step[i]);
     fprintf(out, "plan: backend %s, %s, %d steps, %d frozen steps\n", plan->backend->name,
             strcmp(plan->backend->name, "ref") == 0 ? "float64"
             : plan->options.precision == SFTN_BFLOAT16 ? "bfloat16"
@@ -67,9 +57,10 @@ void sftn_plan_dump(const sftn_plan *plan, FILE *out)
             "memory: arena %.2f MiB (%.2f MiB without reuse), frozen %.2f MiB, kept %.2f MiB\n",
             (double)plan->arena_bytes / 1048576.0, (double)plan->value_bytes / 1048576.0,
             (double)plan->frozen_bytes / 1048576.0, (double)plan->kept_bytes / 1048576.0);
-    if (plan->options.profile && plan->runs > 0)
-        fprintf(out, "time: %.3f ms a run, mean of %" PRId64 " runs\n",
-                total * 1e3 / (double)plan->runs, plan->runs);
+    if (total > 0.0)
+        fprintf(out, "time: %.3f ms a run, the sum of the steps' medians over the last %d runs\n",
+                1e3 * total,
+                plan->runs < SFTN_PROFILE_RUNS ? (int)plan->runs : SFTN_PROFILE_RUNS);
     if (plan->frozen.n > 0) {
         fputs("computed once:\n", out);
         dump_steps(plan, &plan->frozen, 0.0, out);

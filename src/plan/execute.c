@@ -89,7 +89,7 @@ static sftn_status build(sftn_plan *plan, const sftn_graph *g, sftn_error *err)
     sftn_status status = SFTN_OK;
 
     if (plan->backend->open != NULL)
-        status = plan->backend->open(plan->options.precision, &plan->backend_state, err);
+        status = plan->backend->open(&plan->options, &plan->backend_state, err);
     if (status != SFTN_OK)
         return status;
     plan->graph = run_passes(g, plan);
@@ -100,6 +100,8 @@ static sftn_status build(sftn_plan *plan, const sftn_graph *g, sftn_error *err)
         status = sftn_plan_compile(plan, err);
     if (status == SFTN_OK)
         status = sftn_plan_assign_memory(plan, err);
+    if (status == SFTN_OK && plan->options.profile)
+        status = sftn_profile_open(plan, err);
     if (status == SFTN_OK)
         fill_constants(plan);
     plan->options.outputs = NULL; /* the caller's, as long as the plan is being made */
@@ -162,22 +164,34 @@ void sftn_plan_free(sftn_plan *plan)
     free(plan);
 }
 
-static void run_steps(sftn_step_list *list, bool profile)
+static void run_step(const sftn_plan_step *s)
 {
-    for (int i = 0; i < list->n; i++) {
-        sftn_plan_step *s = &list->step[i];
-        const double start = profile ? sftn_seconds() : 0.0;
+    s->kernel.run(s->kernel.state, s->in_data, s->out_data, s->workspace_data);
+}
 
-        s->kernel.run(s->kernel.state, s->in_data, s->out_data, s->workspace_data);
-        if (profile)
-            s->seconds += sftn_seconds() - start;
+static void run_steps(const sftn_step_list *list)
+{
+    for (int i = 0; i < list->n; i++)
+        run_step(&list->step[i]);
+}
+
+static void run_steps_timed(const sftn_step_list *list, int64_t run)
+{
+    double before = sftn_seconds();
+
+    for (int i = 0; i < list->n; i++) {
+        run_step(&list->step[i]);
+        const double after = sftn_seconds();
+
+        list->step[i].seconds[run % SFTN_PROFILE_RUNS] = after - before;
+        before = after;
     }
 }
 
 void sftn_plan_refresh(sftn_plan *plan)
 {
     sftn_plan_follow_arena(plan);
-    run_steps(&plan->frozen, false);
+    run_steps(&plan->frozen);
     plan->fresh = true;
 }
 
@@ -186,7 +200,10 @@ void sftn_plan_run(sftn_plan *plan)
     if (!plan->fresh)
         sftn_plan_refresh(plan);
     sftn_plan_follow_arena(plan);
-    run_steps(&plan->steps, plan->options.profile);
+    if (plan->options.profile)
+        run_steps_timed(&plan->steps, plan->runs);
+    else
+        run_steps(&plan->steps);
     plan->runs++;
 }
 
@@ -275,6 +292,16 @@ sftn_status sftn_plan_read_float(const sftn_plan *plan, const char *name, float 
     return p != NULL ? SFTN_OK : SFTN_ERR_ARGUMENT;
 }
 
+static double product_flops(const sftn_plan *plan)
+{
+    double flops = 0.0;
+
+    for (int i = 0; i < plan->steps.n; i++)
+        if (plan->steps.step[i].kernel.product)
+            flops += plan->steps.step[i].kernel.flops;
+    return flops;
+}
+
 sftn_plan_stats sftn_plan_get_stats(const sftn_plan *plan)
 {
     return (sftn_plan_stats){
@@ -284,5 +311,6 @@ sftn_plan_stats sftn_plan_get_stats(const sftn_plan *plan)
         .kept_bytes = (int64_t)plan->kept_bytes,
         .frozen_bytes = (int64_t)plan->frozen_bytes,
         .total_value_bytes = (int64_t)plan->value_bytes,
+        .product_flops = product_flops(plan),
     };
 }

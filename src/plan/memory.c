@@ -9,7 +9,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 enum { ALIGNMENT = 64 };
 
@@ -168,20 +167,6 @@ static void place_kept(sftn_plan *plan)
     }
 }
 
-/*
- * Memory for activations, in huge pages where the system has them: fewer TLB misses.  It is not
- * cleared: what no plan has touched yet takes no memory.
- */
-static void *allocate_arena(size_t bytes)
-{
-    const size_t huge = (size_t)2 << 20, unit = bytes < huge ? ALIGNMENT : huge;
-    void *p = aligned_alloc(ALIGNMENT, (bytes + unit - 1) / unit * unit);
-
-    if (p != NULL && bytes >= huge)
-        (void)madvise(p, bytes, MADV_HUGEPAGE);
-    return p;
-}
-
 /* Make arena hold at least bytes; what was in it is gone. */
 static bool reserve(sftn_arena *arena, size_t bytes)
 {
@@ -189,7 +174,7 @@ static bool reserve(sftn_arena *arena, size_t bytes)
 
     if (bytes <= arena->bytes)
         return true;
-    memory = allocate_arena(bytes);
+    memory = sftn_aligned_uncleared(bytes);
     if (memory == NULL)
         return false;
     free(arena->memory);
@@ -260,7 +245,7 @@ sftn_status sftn_plan_assign_memory(sftn_plan *plan, sftn_error *err)
     if (ok && shared)
         plan->arena = reserve(shared, plan->arena_bytes + ALIGNMENT) ? shared->memory : NULL;
     else if (ok)
-        plan->arena = allocate_arena(plan->arena_bytes + ALIGNMENT);
+        plan->arena = sftn_aligned_uncleared(plan->arena_bytes + ALIGNMENT);
     plan->frozen_memory = ok ? sftn_aligned(plan->frozen_bytes + ALIGNMENT) : NULL;
     plan->kept_memory = ok ? sftn_aligned(plan->kept_bytes + ALIGNMENT) : NULL;
     if (plan->arena == NULL || plan->frozen_memory == NULL || plan->kept_memory == NULL)

@@ -40,7 +40,7 @@ typedef struct sftn_plan_step {
     void *in_data[SFTN_MAX_IN], *out_data[SFTN_MAX_OUT];
     int workspace; /* buffer, or -1 */
     void *workspace_data;
-    double seconds; /* profiled runs */
+    double *seconds; /* of the last SFTN_PROFILE_RUNS runs; NULL: not profiled */
 } sftn_plan_step;
 
 typedef struct sftn_step_list {
@@ -116,6 +116,14 @@ struct sftn_arena {
 sftn_status sftn_plan_assign_memory(sftn_plan *plan, sftn_error *err);
 /* Bind anew where a shared arena has moved since, having grown for a later plan. */
 void sftn_plan_follow_arena(sftn_plan *plan);
+
+/* profile.c: room for the times of all steps. */
+enum { SFTN_PROFILE_RUNS = 64 };
+sftn_status sftn_profile_open(sftn_plan *plan, sftn_error *err);
+/* The median over the last runs; 0: not profiled. */
+double sftn_step_seconds(const sftn_plan *plan, const sftn_plan_step *s);
+/* Of operands and results, once each. */
+double sftn_step_bytes(const sftn_plan *plan, const sftn_plan_step *s);
 
 /* The buffer whose memory b uses, aliases resolved. */
 static inline int sftn_buffer_root(const sftn_plan *plan, int b)

@@ -151,11 +151,12 @@ typedef struct kind {
 /*
  * bfloat16 keeps 8 bits: a rounding is up to 2^-9 of the value.  Networks of tens of layers add up
  * tens of them, and turn many ReLUs over: with the handful of images of a reference file, single
- * gradients of batch-norm parameters are then noise, and only the large ones are compared.
+ * gradients of batch-norm parameters are then noise, and only the large ones are compared.  A loss
+ * with layers of its own turns ReLUs over too.
  */
 static const kind kinds[] = {
     {"model", "network", NULL, sftn_verify_network, {{1e-3, 1e-3, 0.05}, {0.1, 0.2, INFINITY}}},
-    {"loss", "loss", "loss gradient", sftn_verify_loss, {{1e-5, 1e-4, 0.0}, {0.02, 0.05, 0.0}}},
+    {"loss", "loss", "loss gradient", sftn_verify_loss, {{1e-5, 1e-4, 0.0}, {0.02, 0.1, 0.0}}},
     {"sftn", "teacher step", NULL, sftn_verify_teacher, {{1e-3, 1e-3, 0.05}, {0.1, 0.2, INFINITY}}},
 };
 

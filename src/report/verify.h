@@ -35,6 +35,8 @@ typedef struct sftn_verify_case {
 sftn_status sftn_verify_network(sftn_verify_case *v, sftn_error *err);
 sftn_status sftn_verify_teacher(sftn_verify_case *v, sftn_error *err);
 sftn_status sftn_verify_loss(sftn_verify_case *v, sftn_error *err);
+/* A method that remembers: two steps (verify_steps.c). */
+sftn_status sftn_verify_steps(sftn_verify_case *v, sftn_error *err);
 
 /* Metadata `key` as text, or as a whole number of at least `least`; FORMAT where it is not. */
 sftn_status sftn_meta_text(const sftn_tensors *t, const char *key, const char **text,

@@ -1,32 +1,54 @@
 /*
  * verify_loss: a distillation method's loss and gradients on stored inputs.
  *
- * A file holds logits_s, logits_t and labels, or features feat_s.i and feat_t.i of student and
- * teacher, one for each stage.  Where it has one loss for each pair of features, every pair is run
- * as a network of one stage, and the gradient is that of their sum.
+ * A file holds logits_s, logits_t and labels, or pairs of features feat_s.i and feat_t.i of student
+ * and teacher; with feat_t.i may come norm_t.i.scale and norm_t.i.offset, those of the batch norm
+ * that made it.  Where it holds the method's own parameters, param.NAME, the features are taps and
+ * pass through the method's layers; otherwise they have passed already, and the loss alone is
+ * compared.  "loss" may be split over pairs: its sum counts, and the gradient is that of the sum.
+ *
+ * A loss of singular vectors is defined up to their signs, one for each image and pair, which a
+ * file has from the library that computed it.  Negating an image's maps of one pair, and their
+ * gradient, changes nothing else: each image is taken with the signs that come nearest to the file.
  */
 #include "report/verify.h"
 
 #include "base/base.h"
 #include "sftn/distill.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Names of losses in reference files that are not the method's name here. */
-static const char *const alias[][2] = {{"attention", "at"}};
+static const struct {
+    const char *name, *method;
+    int phase; /* from 1; 0: the main one */
+} alias[] = {
+    {"attention", "at", 0}, {"hint", "fitnet", 0},         {"similarity", "sp", 0},
+    {"abound", "ab", 1},    {"reviewkd_hcl", "reviewkd", 0}, {"correlation", "cc", 0},
+    {"factor", "ft", 0},    {"paraphraser", "ft", 1},      {"fsp", "fsp", 1},
+};
 
 /* Settings in the metadata that are options of methods. */
-static const char *const setting[][2] = {{"T", "temperature"}, {"p", "p"}};
+static const char *const setting[][2] = {
+    {"T", "temperature"}, {"p", "p"},           {"p1", "p"},           {"alpha", "alpha"},
+    {"beta", "beta"},     {"gamma", "gamma"},   {"margin", "margin"},  {"w_angle", "angle"},
+    {"k", "k"},           {"dim", "dim"},       {"w_distance", "distance"},
+};
 
-enum { MAX_INPUTS = 2 * SFTN_MAX_STAGES + 3 };
+/* Methods whose pairs have a sign of their own for each image. */
+static const char *const sign_free[] = {"kdsvd"};
+
+enum { MAX_INPUTS = 4 * SFTN_MAX_PAIRS + 3 };
 
 /* An array of the file that is an input of the graph. */
 typedef struct input {
     const sftn_array *array;
-    sftn_value value, grad;
+    sftn_value value;
     bool student; /* its gradient is compared */
+    int pair;     /* which pair it belongs to, -1: none */
 } input;
 
 typedef struct loss_graph {
@@ -36,9 +58,11 @@ typedef struct loss_graph {
     void *options;
     input in[MAX_INPUTS];
     int nin;
-    sftn_taps student, teacher;
+    const sftn_distill_phase *phase; /* of the method; NULL: the main one */
+    sftn_tap_pair pair[SFTN_MAX_PAIRS];
+    int npairs;
     sftn_value labels;
-    int classes;
+    double *sign; /* [npairs][images], 1 or -1 */
 } loss_graph;
 
 static void loss_graph_free(loss_graph *l)
@@ -47,7 +71,10 @@ static void loss_graph_free(loss_graph *l)
     sftn_graph_free(l->g);
     sftn_params_free(l->params);
     free(l->options);
+    free(l->sign);
 }
+
+/* ---- inputs ---- */
 
 /* The input of that name, SFTN_NONE where the file has none. */
 static sftn_value add_input(loss_graph *l, const sftn_tensors *t, const char *name, bool student)
@@ -62,95 +89,58 @@ static sftn_value add_input(loss_graph *l, const sftn_tensors *t, const char *na
     /* Features are what a network computes in the plan's precision; logits and labels are wide. */
     type.wide = a->rank < 4;
     l->in[l->nin] = (input){
-        .array = a, .value = sftn_graph_input(l->g, name, type), .student = student};
+        .array = a, .value = sftn_graph_input(l->g, name, type), .student = student, .pair = -1};
     return l->in[l->nin++].value;
+}
+
+/* A vector of the file, one number for each channel, as [1,C,1,1]. */
+static sftn_value add_vector(loss_graph *l, const sftn_tensors *t, int i, const char *entry)
+{
+    char name[48];
+    sftn_value v;
+
+    snprintf(name, sizeof name, "norm_t.%d.%s", i, entry);
+    v = add_input(l, t, name, false);
+    if (sftn_is_none(v))
+        return v;
+    return sftn_reshape(l->g, v, SFTN_SHAPE(1, sftn_value_shape(l->g, v).dim[SFTN_N], 1, 1));
 }
 
 static void add_inputs(loss_graph *l, const sftn_tensors *t)
 {
-    for (int i = 0; i < SFTN_MAX_STAGES; i++) {
+    sftn_tap_pair *p = l->pair;
+
+    p->student = add_input(l, t, "logits_s", true);
+    p->teacher = add_input(l, t, "logits_t", false);
+    l->npairs = !sftn_is_none(p->student) && !sftn_is_none(p->teacher);
+    for (int i = 0; l->npairs < SFTN_MAX_PAIRS; i++, l->npairs++) {
         char s[32], d[32];
 
         snprintf(s, sizeof s, "feat_s.%d", i);
         snprintf(d, sizeof d, "feat_t.%d", i);
         if (!sftn_tensors_find(t, s) || !sftn_tensors_find(t, d))
             break;
-        l->student.stage[i].feature = add_input(l, t, s, true);
-        l->teacher.stage[i].feature = add_input(l, t, d, false);
-        l->student.nstages = l->teacher.nstages = i + 1;
+        p = &l->pair[l->npairs];
+        snprintf(p->student_name, sizeof p->student_name, "%.20s", s);
+        snprintf(p->teacher_name, sizeof p->teacher_name, "%.20s", d);
+        p->student = add_input(l, t, s, true);
+        p->teacher = add_input(l, t, d, false);
+        for (int k = 1; k <= 2 && k <= l->nin; k++)
+            l->in[l->nin - k].pair = l->npairs;
+        p->norm.scale = add_vector(l, t, i, "scale");
+        p->norm.offset = add_vector(l, t, i, "offset");
     }
-    l->student.logits = add_input(l, t, "logits_s", true);
-    l->teacher.logits = add_input(l, t, "logits_t", false);
     l->labels = add_input(l, t, "labels", false);
-    l->classes = (int)sftn_value_shape(l->g, l->student.logits).dim[SFTN_C];
 }
 
-/* Everything the method needs is in the file. */
-static bool has_needs(const loss_graph *l, const sftn_distiller *m)
+/* The sign with which element j of an input's array is taken, and its gradient. */
+static double sign_of(const loss_graph *l, const input *in, int64_t j)
 {
-    if ((m->needs & SFTN_NEEDS_LOGITS) && sftn_is_none(l->student.logits))
-        return false;
-    if ((m->needs & SFTN_NEEDS_STAGES) && l->student.nstages == 0)
-        return false;
-    return (m->needs & (SFTN_NEEDS_POOLED | SFTN_NEEDS_PREACT)) == 0;
-}
+    const int64_t images = in->array->dim[0];
 
-static sftn_value loss_of(loss_graph *l, const sftn_distiller *m, const sftn_taps *student,
-                          const sftn_taps *teacher)
-{
-    const sftn_scope scope = {.g = l->g, .params = l->params, .training = true};
-    const sftn_distill_args args = {.g = l->g,
-                                    .scope = &scope,
-                                    .student = student,
-                                    .teacher = teacher,
-                                    .labels = l->labels,
-                                    .classes = l->classes,
-                                    .options = l->options};
-
-    return m->loss(&args);
-}
-
-/* Outputs "loss.0", "loss.1", ... : n losses; returns their sum. */
-static sftn_value add_losses(loss_graph *l, const sftn_distiller *m, int n)
-{
-    sftn_value sum = SFTN_NONE;
-
-    for (int i = 0; i < n; i++) {
-        sftn_taps student = l->student, teacher = l->teacher;
-        char name[32];
-        sftn_value loss;
-
-        if (n > 1) {
-            student.nstages = teacher.nstages = 1;
-            student.stage[0] = l->student.stage[i];
-            teacher.stage[0] = l->teacher.stage[i];
-        }
-        loss = loss_of(l, m, &student, &teacher);
-        snprintf(name, sizeof name, "loss.%d", i);
-        sftn_graph_output(l->g, name, loss);
-        sum = i == 0 ? loss : sftn_add(l->g, sum, loss);
-    }
-    return sum;
-}
-
-/* Outputs "grad.NAME" for every input of the student that the file has a gradient of. */
-static sftn_status add_gradients(loss_graph *l, const sftn_tensors *t, sftn_value sum,
-                                 sftn_error *err)
-{
-    for (int i = 0; i < l->nin; i++) {
-        input *in = &l->in[i];
-        char name[160];
-        sftn_status status;
-
-        snprintf(name, sizeof name, "grad.%s", in->array->name);
-        if (!in->student || !sftn_tensors_find(t, name))
-            continue;
-        status = sftn_graph_gradients(l->g, sum, &in->value, 1, &in->grad, err);
-        if (status != SFTN_OK)
-            return status;
-        sftn_graph_output(l->g, name, in->grad);
-    }
-    return SFTN_OK;
+    if (in->pair < 0)
+        return 1.0;
+    return l->sign[in->pair * images + j / (in->array->count / images)];
 }
 
 static sftn_status write_inputs(loss_graph *l, sftn_error *err)
@@ -167,34 +157,80 @@ static sftn_status write_inputs(loss_graph *l, sftn_error *err)
         if (!values)
             return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory for %s", a->name);
         for (int64_t j = 0; j < a->count; j++)
-            values[j] = a->element == SFTN_ELEMENT_I64 ? (double)((const int64_t *)a->data)[j]
-                                                       : (double)((const float *)a->data)[j];
+            values[j] = a->element == SFTN_ELEMENT_I64
+                            ? (double)((const int64_t *)a->data)[j]
+                            : sign_of(l, &l->in[i], j) * (double)((const float *)a->data)[j];
         status = sftn_plan_write(l->plan, a->name, values, err);
         free(values);
     }
     return status;
 }
 
-static sftn_status compare(sftn_verify_case *v, const loss_graph *l, int n, sftn_error *err)
+/* ---- the graph ---- */
+
+static bool has_parameters(const sftn_tensors *t)
 {
-    double values[SFTN_MAX_STAGES] = {0};
+    for (int i = 0; i < sftn_tensors_count(t); i++)
+        if (strncmp(sftn_tensors_get(t, i)->name, "param.", 6) == 0)
+            return true;
+    return false;
+}
+
+static sftn_value add_loss(loss_graph *l, const sftn_distiller *m, bool adapt)
+{
+    const sftn_scope scope = {.g = l->g, .params = l->params, .training = true};
+    const sftn_distill_args args = {
+        .g = l->g,
+        .scope = &scope,
+        .pair = l->pair,
+        .npairs = l->npairs,
+        .labels = l->labels,
+        .classes = (int)sftn_value_shape(l->g, l->pair[0].student).dim[SFTN_C],
+        .options = l->options,
+    };
+    sftn_value loss;
+
+    if (adapt && l->phase && l->phase->adapt)
+        l->phase->adapt(&args, l->pair);
+    else if (adapt && !l->phase && m->adapt)
+        m->adapt(&args, l->pair);
+    loss = l->phase ? l->phase->loss(&args) : m->loss(&args);
+    sftn_graph_output(l->g, "loss", loss);
+    return loss;
+}
+
+/* Output "grad.NAME", where the file has that gradient. */
+static sftn_status add_gradient(loss_graph *l, const sftn_tensors *t, sftn_value loss,
+                                const char *of, sftn_value value, sftn_error *err)
+{
+    char name[192];
+    sftn_value grad;
+    sftn_status status;
+
+    snprintf(name, sizeof name, "grad.%s", of);
+    if (!sftn_tensors_find(t, name))
+        return SFTN_OK;
+    status = sftn_graph_gradients(l->g, loss, &value, 1, &grad, err);
+    if (status == SFTN_OK)
+        sftn_graph_output(l->g, name, grad);
+    return status;
+}
+
+static sftn_status add_gradients(loss_graph *l, const sftn_tensors *t, sftn_value loss,
+                                 sftn_error *err)
+{
     sftn_status status = SFTN_OK;
 
-    for (int i = 0; i < n && status == SFTN_OK; i++) {
-        char name[32];
-
-        snprintf(name, sizeof name, "loss.%d", i);
-        status = sftn_plan_read(l->plan, name, &values[i], err);
-    }
-    if (status == SFTN_OK)
-        status = sftn_check_array(&v->value, v->file, "loss", values, n, err);
-    for (int i = 0; i < l->nin && status == SFTN_OK; i++) {
+    for (int i = 0; i < l->nin && status == SFTN_OK; i++)
+        if (l->in[i].student)
+            status = add_gradient(l, t, loss, l->in[i].array->name, l->in[i].value, err);
+    for (int i = 0; i < sftn_params_count(l->params) && status == SFTN_OK; i++) {
         char name[160];
 
-        if (sftn_is_none(l->in[i].grad))
-            continue;
-        snprintf(name, sizeof name, "grad.%s", l->in[i].array->name);
-        status = sftn_check_output(&v->grad, v->file, l->plan, name, l->in[i].array->count, err);
+        snprintf(name, sizeof name, "grad.param.%s", sftn_params_get(l->params, i)->name);
+        if (sftn_tensors_find(t, name))
+            status = add_gradient(l, t, loss, name + strlen("grad."),
+                                  sftn_graph_param(l->g, l->params, i, false), err);
     }
     return status;
 }
@@ -207,6 +243,8 @@ static sftn_status set_options(loss_graph *l, const sftn_tensors *t, const sftn_
     l->options = sftn_calloc(1, m->options_size ? m->options_size : 1);
     if (!l->options)
         return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory for options");
+    if (!m->options)
+        return SFTN_OK;
     sftn_options_default(m->options, l->options);
     for (size_t i = 0; i < SFTN_COUNT(setting) && status == SFTN_OK; i++) {
         const char *text = sftn_tensors_meta(t, setting[i][0]);
@@ -217,33 +255,198 @@ static sftn_status set_options(loss_graph *l, const sftn_tensors *t, const sftn_
     return status;
 }
 
+static sftn_status compile(loss_graph *l, const sftn_verify_case *v, const sftn_distiller *m,
+                           sftn_error *err)
+{
+    const bool adapt = has_parameters(v->file);
+    sftn_status status = set_options(l, v->file, m, err);
+    sftn_value loss;
+
+    if (status != SFTN_OK)
+        return status;
+    loss = add_loss(l, m, adapt);
+    status = sftn_graph_status(l->g, err);
+    if (status == SFTN_OK)
+        status = add_gradients(l, v->file, loss, err);
+    if (status == SFTN_OK)
+        status = sftn_graph_status(l->g, err);
+    if (status == SFTN_OK && adapt)
+        status = sftn_tensors_read_params(v->file, "param.", l->params, err);
+    if (status == SFTN_OK)
+        status = sftn_plan_new(l->g, v->plan, &l->plan, err);
+    return status;
+}
+
+/* ---- comparing ---- */
+
+static sftn_status compare_loss(sftn_verify_case *v, const loss_graph *l, sftn_error *err)
+{
+    const sftn_array *array = sftn_tensors_find(v->file, "loss");
+    double want = 0.0, got;
+    sftn_status status;
+
+    if (!array || array->element != SFTN_ELEMENT_F32 || array->count < 1)
+        return sftn_fail(err, SFTN_ERR_FORMAT, "there is no float32 array \"loss\"");
+    for (int64_t i = 0; i < array->count; i++)
+        want += (double)((const float *)array->data)[i];
+    status = sftn_plan_read(l->plan, "loss", &got, err);
+    if (status == SFTN_OK)
+        sftn_check_add(&v->value, fabs(got - want) / (want == 0.0 ? 1.0 : fabs(want)), "loss");
+    return status;
+}
+
+/* The gradient called name by an input, signs undone; NULL with *status set on failure. */
+static double *read_gradient(const loss_graph *l, const input *in, const char *name,
+                             sftn_status *status, sftn_error *err)
+{
+    double *grad = sftn_calloc((size_t)in->array->count, sizeof *grad);
+
+    *status = grad ? sftn_plan_read(l->plan, name, grad, err)
+                   : sftn_fail(err, SFTN_ERR_MEMORY, "out of memory for %s", name);
+    if (*status == SFTN_OK) {
+        for (int64_t j = 0; j < in->array->count; j++)
+            grad[j] *= sign_of(l, in, j);
+        return grad;
+    }
+    free(grad);
+    return NULL;
+}
+
+static sftn_status compare(sftn_verify_case *v, const loss_graph *l, sftn_error *err)
+{
+    sftn_status status = compare_loss(v, l, err);
+
+    for (int i = 0; i < l->nin && status == SFTN_OK; i++) {
+        const input *in = &l->in[i];
+        char name[192];
+        double *grad;
+
+        snprintf(name, sizeof name, "grad.%s", in->array->name);
+        if (!in->student || !sftn_tensors_find(v->file, name))
+            continue;
+        grad = read_gradient(l, in, name, &status, err);
+        if (grad)
+            status = sftn_check_array(&v->grad, v->file, name, grad, in->array->count, err);
+        free(grad);
+    }
+    for (int i = 0; i < sftn_params_count(l->params) && status == SFTN_OK; i++) {
+        const sftn_param *p = sftn_params_get(l->params, i);
+        char name[192];
+
+        snprintf(name, sizeof name, "grad.param.%s", p->name);
+        if (sftn_tensors_find(v->file, name))
+            status = sftn_check_output(&v->grad, v->file, l->plan, name, p->count, err);
+    }
+    return status;
+}
+
+/* ---- signs ---- */
+
+/* Add to error[images] the squared deviation of every gradient, relative to its own size. */
+static sftn_status add_errors(const loss_graph *l, const sftn_tensors *t, double *error,
+                              sftn_error *err)
+{
+    sftn_status status = SFTN_OK;
+
+    for (int i = 0; i < l->nin && status == SFTN_OK; i++) {
+        const sftn_array *a = l->in[i].array, *want;
+        const int64_t each = a->count / a->dim[0];
+        char name[192];
+        double *grad, size = 0.0;
+
+        snprintf(name, sizeof name, "grad.%s", a->name);
+        if (!l->in[i].student)
+            continue;
+        status = sftn_tensors_expect(t, name, SFTN_ELEMENT_F32, a->count, &want, err);
+        grad = status ? NULL : read_gradient(l, &l->in[i], name, &status, err);
+        for (int64_t j = 0; grad && j < a->count; j++)
+            size += pow((double)((const float *)want->data)[j], 2.0);
+        for (int64_t j = 0; grad && j < a->count; j++)
+            error[j / each] += pow(grad[j] - (double)((const float *)want->data)[j], 2.0) / size;
+        free(grad);
+    }
+    return status;
+}
+
+/* Set l->sign to the best for each image, of all combinations of the pairs after the first. */
+static sftn_status search_signs(loss_graph *l, const sftn_tensors *t, double *best, double *least,
+                                sftn_error *err)
+{
+    const int64_t images = l->in[0].array->dim[0];
+    double *error = least + images;
+    sftn_status status = SFTN_OK;
+
+    for (int set = 0; set < 1 << (l->npairs - 1) && status == SFTN_OK; set++) {
+        for (int64_t k = 0; k < l->npairs * images; k++)
+            l->sign[k] = k >= images && set >> (k / images - 1) & 1 ? -1.0 : 1.0;
+        memset(error, 0, (size_t)images * sizeof *error);
+        status = write_inputs(l, err);
+        if (status == SFTN_OK) {
+            sftn_plan_run(l->plan);
+            status = add_errors(l, t, error, err);
+        }
+        for (int64_t n = 0; n < images && status == SFTN_OK; n++) {
+            if (set > 0 && !(error[n] < least[n]))
+                continue;
+            least[n] = error[n];
+            for (int64_t i = 0; i < l->npairs; i++)
+                best[i * images + n] = l->sign[i * images + n];
+        }
+    }
+    memcpy(l->sign, best, (size_t)(l->npairs * images) * sizeof *best);
+    return status;
+}
+
+static sftn_status choose_signs(loss_graph *l, const sftn_distiller *m, const sftn_tensors *t,
+                                sftn_error *err)
+{
+    const int64_t images = l->in[0].array->dim[0], count = l->npairs * images;
+    double *best;
+    sftn_status status = SFTN_OK;
+
+    l->sign = sftn_calloc((size_t)count, sizeof *l->sign);
+    best = sftn_calloc((size_t)(count + 2 * images), sizeof *best);
+    if (!l->sign || !best)
+        status = sftn_fail(err, SFTN_ERR_MEMORY, "out of memory for signs");
+    for (int64_t k = 0; k < count && status == SFTN_OK; k++)
+        l->sign[k] = 1.0;
+    for (size_t i = 0; i < SFTN_COUNT(sign_free) && status == SFTN_OK; i++)
+        if (strcmp(m->name, sign_free[i]) == 0)
+            status = search_signs(l, t, best, best + count, err);
+    free(best);
+    return status;
+}
+
 static sftn_status run_loss(sftn_verify_case *v, loss_graph *l, const sftn_distiller *m,
                             sftn_error *err)
 {
-    const sftn_array *loss = sftn_tensors_find(v->file, "loss");
-    const int n = loss ? (int)loss->count : 0;
-    sftn_value sum;
-    sftn_status status;
+    sftn_status status = compile(l, v, m, err);
 
-    if (n < 1 || (n > 1 && n != l->student.nstages))
-        return sftn_fail(err, SFTN_ERR_FORMAT,
-                         "\"loss\" has %d values, expected 1 or one for each of %d pairs", n,
-                         l->student.nstages);
-    status = set_options(l, v->file, m, err);
-    if (status != SFTN_OK)
-        return status;
-    sum = add_losses(l, m, n);
-    status = add_gradients(l, v->file, sum, err);
     if (status == SFTN_OK)
-        status = sftn_graph_status(l->g, err);
-    if (status == SFTN_OK)
-        status = sftn_plan_new(l->g, v->plan, &l->plan, err);
+        status = choose_signs(l, m, v->file, err);
     if (status == SFTN_OK)
         status = write_inputs(l, err);
     if (status != SFTN_OK)
         return status;
     sftn_plan_run(l->plan);
-    return compare(v, l, n, err);
+    return compare(v, l, err);
+}
+
+/* The method, and its phase in *phase (NULL: the main one), that a file's loss is of. */
+static const sftn_distiller *find_method(const char *name, const sftn_distill_phase **phase)
+{
+    const sftn_distiller *m;
+
+    *phase = NULL;
+    for (size_t i = 0; i < SFTN_COUNT(alias); i++) {
+        if (strcmp(name, alias[i].name) != 0)
+            continue;
+        m = sftn_distiller_find(alias[i].method, NULL);
+        if (m && alias[i].phase > 0)
+            *phase = &m->phase[alias[i].phase - 1];
+        return m;
+    }
+    return sftn_distiller_find(name, NULL);
 }
 
 sftn_status sftn_verify_loss(sftn_verify_case *v, sftn_error *err)
@@ -253,15 +456,17 @@ sftn_status sftn_verify_loss(sftn_verify_case *v, sftn_error *err)
     const char *name;
     sftn_status status = sftn_meta_text(v->file, "loss", &name, err);
 
+    if (status == SFTN_OK && sftn_tensors_find(v->file, "memory_s.0")) {
+        sftn_graph_free(l.g);
+        sftn_params_free(l.params);
+        return sftn_verify_steps(v, err);
+    }
     if (status == SFTN_OK && (!l.g || !l.params))
         status = sftn_fail(err, SFTN_ERR_MEMORY, "out of memory for a graph");
     if (status == SFTN_OK) {
-        for (size_t i = 0; i < SFTN_COUNT(alias); i++)
-            if (strcmp(name, alias[i][0]) == 0)
-                name = alias[i][1];
         add_inputs(&l, v->file);
-        m = sftn_distiller_find(name, NULL);
-        if (!m || !has_needs(&l, m))
+        m = find_method(name, &l.phase);
+        if (!m || l.npairs == 0)
             v->missing = true;
         else
             status = run_loss(v, &l, m, err);

@@ -7,6 +7,9 @@
  * its own, whose taps the student's graph takes as inputs.  So no method can train a teacher by
  * accident, and one teacher serves many students.  A method's own parameters ("method" store, under
  * the method's name) are trained together with the student.
+ *
+ * Before that come the phases that methods ask for, one after the other, in which L is the loss of
+ * that phase alone.
  */
 #include "task/branch.h"
 #include "task/task.h"
@@ -18,11 +21,19 @@
 
 enum { MAX_USE = (int)SFTN_COUNT(((sftn_distill_options *)0)->use) };
 
+/* A phase before the main one: which method's, and of its phases which. */
+typedef struct preparation {
+    int use;
+    const sftn_distill_phase *phase;
+} preparation;
+
 typedef struct distill {
     sftn_distill_options opt; /* pointers into what follows, or to registries */
     sftn_model teacher, student;
     void *method_options[MAX_USE];
     sftn_params *teacher_params, *student_params, *method_params;
+    sftn_draw_table *records; /* of the training set; NULL where it is not known */
+    preparation prepare[SFTN_MAX_PHASES]; /* as many as the job has phases */
 } distill;
 
 static sftn_taps build_teacher(const distill *d, sftn_graph *g, sftn_value image)
@@ -36,14 +47,18 @@ static sftn_taps build_teacher(const distill *d, sftn_graph *g, sftn_value image
 /* Tap i of a network with its name; NULL past the end. */
 static sftn_value *tap_at(sftn_taps *t, int i, char *name, size_t size)
 {
-    const int stage = i / 2;
-    sftn_tap *tap = stage == 0 ? &t->stem : &t->stage[stage - 1];
+    static const char *const parts[] = {"feature", "preact", "scale", "offset"};
+    const int stage = i / 4;
 
     if (stage <= t->nstages) {
-        snprintf(name, size, "teacher.stage%d.%s", stage, i % 2 ? "preact" : "feature");
-        return i % 2 ? &tap->preact : &tap->feature;
+        sftn_tap *tap = stage == 0 ? &t->stem : &t->stage[stage - 1];
+        sftn_value *const part[] = {&tap->feature, &tap->preact, &tap->norm.scale,
+                                    &tap->norm.offset};
+
+        snprintf(name, size, "teacher.stage%d.%s", stage, parts[i % 4]);
+        return part[i % 4];
     }
-    i -= 2 * (t->nstages + 1);
+    i -= 4 * (t->nstages + 1);
     snprintf(name, size, "teacher.%s", i == 0 ? "pooled" : "logits");
     return i == 0 ? &t->pooled : i == 1 ? &t->logits : NULL;
 }
@@ -82,27 +97,20 @@ static sftn_taps teacher_inputs(const distill *d, sftn_job_graph *jg)
     return taps;
 }
 
-/* What a method needs and a network does not publish is an error here, not a silent zero. */
-static bool publishes(sftn_graph *g, const sftn_distiller *m, const sftn_model *model,
-                      const sftn_taps *taps)
+/* Where a method keeps its parameters: under its name, numbered where it is used twice. */
+static void name_use(const distill *d, int use, char *name, size_t size)
 {
-    const char *missing = NULL;
+    const sftn_distiller *m = d->opt.use[use].method;
+    int earlier = 0;
 
-    for (int i = 0; i < taps->nstages; i++) {
-        if ((m->needs & SFTN_NEEDS_STAGES) && sftn_is_none(taps->stage[i].feature))
-            missing = "features of every stage";
-        if ((m->needs & SFTN_NEEDS_PREACT) && sftn_is_none(taps->stage[i].preact))
-            missing = "features before the last activation of every stage";
-    }
-    if ((m->needs & SFTN_NEEDS_POOLED) && sftn_is_none(taps->pooled))
-        missing = "pooled features";
-    if (missing && !sftn_graph_status(g, NULL))
-        sftn_graph_fail(g, "the method %s needs %s, which %s does not publish", m->name, missing,
-                        model->name);
-    return missing == NULL;
+    for (int i = 0; i < use; i++)
+        earlier += d->opt.use[i].method == m;
+    snprintf(name, size, earlier ? "%s%d" : "%s", m->name, earlier + 1);
 }
 
-static void add_method(const distill *d, sftn_job_graph *jg, int use, const sftn_taps *student,
+/* The term of a method in one of its phases (NULL: the main one). */
+static void add_method(const distill *d, sftn_job_graph *jg, int use,
+                       const sftn_distill_phase *phase, const sftn_taps *student,
                        const sftn_taps *teacher)
 {
     const sftn_distiller *m = d->opt.use[use].method;
@@ -115,20 +123,39 @@ static void add_method(const distill *d, sftn_job_graph *jg, int use, const sftn
         .labels = jg->labels,
         .classes = d->opt.classes,
         .options = d->method_options[use],
+        .records = d->records,
+        .record = jg->record,
+        .seed = d->opt.seed,
     };
-    int earlier = 0;
     sftn_value loss;
 
-    for (int i = 0; i < use; i++)
-        earlier += d->opt.use[i].method == m;
-    snprintf(scope.name, sizeof scope.name, earlier ? "%s%d" : "%s", m->name, earlier + 1);
-    if (!publishes(jg->g, m, &d->student, student) || !publishes(jg->g, m, &d->teacher, teacher))
-        return;
-    loss = m->loss(&args);
+    name_use(d, use, scope.name, sizeof scope.name);
+    loss = sftn_distiller_build(m, phase, &args, d->opt.use[use].pairs);
     if (sftn_is_none(loss) && !sftn_graph_status(jg->g, NULL))
         sftn_graph_fail(jg->g, "the method %s gives no loss for %s beside %s", m->name,
                         d->student.name, d->teacher.name);
-    sftn_terms_add(&jg->terms, jg->g, (float)d->opt.use[use].weight, loss, "%s", scope.name);
+    sftn_terms_add(&jg->terms, jg->g, phase ? 1.0f : (float)d->opt.use[use].weight, loss, "%s",
+                   scope.name);
+    if (jg->terms.n > 0) {
+        jg->terms.term[jg->terms.n - 1].group = 1;
+        jg->terms.term[jg->terms.n - 1].detached = phase && !phase->student;
+    }
+}
+
+static void build_preparation(const distill *d, sftn_job_graph *jg, const preparation *p)
+{
+    const bool trained = p->phase->student;
+    const sftn_scope scope = {.g = jg->g,
+                              .params = d->student_params,
+                              .training = trained,
+                              .frozen = !trained,
+                              .frozen_head = true,
+                              .label = "student"};
+    const sftn_taps teacher = teacher_inputs(d, jg);
+    const sftn_taps student =
+        sftn_model_build(&d->student, &scope, jg->image, d->opt.classes, 0);
+
+    add_method(d, jg, p->use, p->phase, &student, &teacher);
 }
 
 static void distill_build(void *self, sftn_job_graph *jg)
@@ -138,13 +165,18 @@ static void distill_build(void *self, sftn_job_graph *jg)
         .g = jg->g, .params = d->student_params, .training = true, .label = "student"};
     sftn_taps teacher, student;
 
+    if (jg->phase < SFTN_MAX_PHASES && d->prepare[jg->phase].phase) {
+        build_preparation(d, jg, &d->prepare[jg->phase]);
+        return;
+    }
     teacher = teacher_inputs(d, jg);
     student = sftn_model_build(&d->student, &scope, jg->image, d->opt.classes, 0);
     sftn_graph_set_scope(jg->g, "loss");
     sftn_terms_add(&jg->terms, jg->g, (float)d->opt.task_weight,
                    sftn_cross_entropy(jg->g, student.logits, jg->labels, d->opt.smoothing), "ce");
     for (int i = 0; i < d->opt.nuse; i++)
-        add_method(d, jg, i, &student, &teacher);
+        if (d->opt.use[i].method->loss)
+            add_method(d, jg, i, NULL, &student, &teacher);
     jg->logits = student.logits;
 }
 
@@ -156,6 +188,7 @@ static void distill_free(void *self)
         sftn_params_free(d->teacher_params);
     sftn_params_free(d->student_params);
     sftn_params_free(d->method_params);
+    sftn_draw_table_free(d->records);
     for (int i = 0; i < MAX_USE; i++)
         free(d->method_options[i]);
     free(d);
@@ -176,7 +209,7 @@ static sftn_status check(const sftn_distill_options *o, sftn_error *err)
         if (!isfinite(w) || w < 0.0)
             return sftn_fail(err, SFTN_ERR_ARGUMENT, "the weight of the method %s is %g, expected "
                              "0 or more", o->use[i].method->name, w);
-        sum += w;
+        sum += o->use[i].method->loss ? w : 0.0;
     }
     if (!isfinite(o->task_weight) || o->task_weight < 0.0 || sum <= 0.0)
         return sftn_fail(err, SFTN_ERR_ARGUMENT, "the weight of the cross-entropy is %g and the "
@@ -215,6 +248,8 @@ static bool describe_methods(const distill *d, struct json_object *object)
         ok = sftn_describe_text(object, key, use->method->name);
         snprintf(key, sizeof key, "method%d-weight", i + 1);
         ok = ok && sftn_describe_number(object, key, use->weight);
+        snprintf(key, sizeof key, "method%d-pairs", i + 1);
+        ok = ok && (!use->pairs || sftn_describe_text(object, key, use->pairs));
         snprintf(key, sizeof key, "method%d-options", i + 1);
         ok = ok && sftn_describe_options(object, key, use->method->options, d->method_options[i]);
     }
@@ -265,6 +300,26 @@ static sftn_status fill(distill *d, sftn_error *err)
     return status;
 }
 
+/* The classes of data's training records; of `classes` taking turns where there is no data. */
+static sftn_draw_table *list_records(const sftn_dataset *data, int classes)
+{
+    const int64_t n = data ? sftn_dataset_get_info(data)->records[SFTN_TRAIN] : 50000;
+    int32_t *class_of = sftn_calloc((size_t)n, sizeof *class_of);
+    sftn_draw_table *table = NULL;
+
+    for (int64_t i = 0; class_of && i < n; i++) {
+        int label = (int)(i % classes);
+
+        if (data)
+            sftn_dataset_record(data, SFTN_TRAIN, i, &label);
+        class_of[i] = label;
+    }
+    if (class_of)
+        table = sftn_draw_table_new(n, class_of, classes);
+    free(class_of);
+    return table;
+}
+
 static sftn_status allocate(distill *d, const sftn_distill_options *options, sftn_error *err)
 {
     bool ok = true;
@@ -272,12 +327,17 @@ static sftn_status allocate(distill *d, const sftn_distill_options *options, sft
     d->opt = *options;
     d->teacher = *options->teacher;
     d->student = *options->student;
+    d->opt.data = NULL;
     d->opt.teacher = &d->teacher;
     d->opt.student = &d->student;
     d->teacher_params =
         options->shares ? ((distill *)options->shares->self)->teacher_params : sftn_params_new();
     d->student_params = sftn_params_new();
     d->method_params = sftn_params_new();
+    if (options->data || !(options->teacher_file || options->shares)) {
+        d->records = list_records(options->data, options->classes);
+        ok = d->records != NULL;
+    }
     for (int i = 0; i < options->nuse; i++) {
         const sftn_method_use *use = &options->use[i];
 
@@ -287,6 +347,30 @@ static sftn_status allocate(distill *d, const sftn_distill_options *options, sft
     }
     if (!ok || !d->teacher_params || !d->student_params || !d->method_params)
         return sftn_fail(err, SFTN_ERR_MEMORY, "distillation: out of memory");
+    return SFTN_OK;
+}
+
+/* The phases that the methods ask for, in the methods' order. */
+static sftn_status add_phases(distill *d, sftn_job *job, sftn_error *err)
+{
+    for (int i = 0; i < d->opt.nuse; i++) {
+        const sftn_distiller *m = d->opt.use[i].method;
+
+        for (int k = 0; k < m->nphases; k++) {
+            const sftn_schedule schedule = m->phase[k].schedule(d->method_options[i]);
+            sftn_job_phase *phase = &job->phase[job->nphases];
+
+            if (schedule.epochs < 1)
+                continue;
+            if (job->nphases == SFTN_MAX_PHASES)
+                return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                                 "the methods ask for more than %d phases before the main one",
+                                 SFTN_MAX_PHASES);
+            phase->schedule = schedule;
+            name_use(d, i, phase->name, sizeof phase->name);
+            d->prepare[job->nphases++] = (preparation){i, &m->phase[k]};
+        }
+    }
     return SFTN_OK;
 }
 
@@ -307,6 +391,8 @@ sftn_status sftn_distill_job(const sftn_distill_options *options, sftn_job *job,
         .self = d, .build = distill_build, .guide = distill_guide, .free = distill_free};
     status = allocate(d, options, err);
     job->guide_id = d->teacher_params;
+    if (!status)
+        status = add_phases(d, job, err);
     if (!status) {
         job->model = &d->student;
         job->classes = options->classes;

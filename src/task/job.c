@@ -34,9 +34,10 @@ sftn_status sftn_job_check(int classes, int channels, int image_size, float smoo
     return SFTN_OK;
 }
 
-sftn_status sftn_job_create_entries(sftn_job *job, int channels, int image_size, sftn_error *err)
+static sftn_status build_phase(sftn_job *job, int phase, int channels, int image_size,
+                               sftn_error *err)
 {
-    sftn_job_graph jg = {.g = sftn_graph_new(), .classes = job->classes};
+    sftn_job_graph jg = {.g = sftn_graph_new(), .phase = phase, .classes = job->classes};
     sftn_status status;
 
     if (!jg.g)
@@ -45,10 +46,21 @@ sftn_status sftn_job_create_entries(sftn_job *job, int channels, int image_size,
         jg.g, "image", (sftn_type){.shape = SFTN_SHAPE(2, channels, image_size, image_size)});
     jg.labels = sftn_graph_input(jg.g, "labels",
                                  (sftn_type){.shape = SFTN_SHAPE(2, 1, 1, 1), .wide = true});
+    jg.record = sftn_graph_input(jg.g, "record",
+                                 (sftn_type){.shape = SFTN_SHAPE(2, 1, 1, 1), .wide = true});
     job->build(job->self, &jg);
     status = sftn_graph_status(jg.g, err);
     if (status)
         sftn_fail_in(err, "%s", job->model->name);
     sftn_graph_free(jg.g);
+    return status;
+}
+
+sftn_status sftn_job_create_entries(sftn_job *job, int channels, int image_size, sftn_error *err)
+{
+    sftn_status status = SFTN_OK;
+
+    for (int i = 0; i <= job->nphases && !status; i++)
+        status = build_phase(job, i, channels, image_size, err);
     return status;
 }

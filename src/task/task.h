@@ -37,7 +37,7 @@ sftn_status sftn_job_check(int classes, int channels, int image_size, float smoo
                            sftn_error *err);
 /* Append a store; name is not copied. */
 void sftn_job_store(sftn_job *job, const char *name, sftn_params *params);
-/* Build the job once and throw the graph away: all its entries exist then, unfilled. */
+/* Build every phase of the job once and throw the graphs away: all entries exist, unfilled. */
 sftn_status sftn_job_create_entries(sftn_job *job, int channels, int image_size, sftn_error *err);
 
 /* ---- descriptions ----

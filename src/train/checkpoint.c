@@ -2,7 +2,8 @@
  * checkpoint: everything a run needs to go on as if it had never stopped, in one safetensors file.
  *
  *     STORE.entry             weights, states and counters of every store ("model.conv1.weight")
- *     momentum.STORE.entry    the optimizer's buffers
+ *     momentum.STORE.entry    the optimizer's buffers, of the phase that the position is in
+ *     momentum2.STORE.entry   those of the second group of gradients, where there are two
  *     ema.entry               averages of the network, where they are kept
  *     run.position            int64: sftn_position        run.memory: float64: sftn_memory
  *
@@ -26,9 +27,13 @@ static sftn_values store_values(const sftn_run_state *r, int store)
     return (sftn_values){p, sftn_params_weights(p), sftn_params_states(p)};
 }
 
-static sftn_values momentum_values(const sftn_run_state *r, int store)
+/* The optimizer's buffers of one store, of the first group of gradients or the second. */
+static sftn_values momentum_values(const sftn_run_state *r, int store, bool second)
 {
-    return (sftn_values){r->job->params[store], r->optimizer.momentum[store], NULL};
+    return (sftn_values){r->job->params[store],
+                         second ? sftn_params_weights(r->optimizer.second[store])
+                                : r->optimizer.momentum[store],
+                         NULL};
 }
 
 static sftn_values ema_values(const sftn_run_state *r)
@@ -81,19 +86,23 @@ static sftn_status add_arrays(const sftn_run_state *r, sftn_tensors *t, sftn_err
                                .rank = 1,
                                .dim = {SFTN_MEMORY_COUNT},
                                .data = &r->memory};
+    const int groups = r->optimizer.sgd.dot > 0.0 ? 2 : 1;
     sftn_status status = sftn_tensors_add(t, &position, err);
     char prefix[128];
 
     if (!status)
         status = sftn_tensors_add(t, &memory, err);
     for (int s = 0; s < r->job->nparams && !status; s++) {
-        const sftn_values values = store_values(r, s), momentum = momentum_values(r, s);
+        const sftn_values values = store_values(r, s);
 
         store_prefix(r, s, "", prefix, sizeof prefix);
         status = sftn_tensors_add_values(t, prefix, &values, err);
-        store_prefix(r, s, "momentum.", prefix, sizeof prefix);
-        if (!status)
+        for (int k = 0; k < groups && !status; k++) {
+            const sftn_values momentum = momentum_values(r, s, k > 0);
+
+            store_prefix(r, s, k ? "momentum2." : "momentum.", prefix, sizeof prefix);
             status = sftn_tensors_add_values(t, prefix, &momentum, err);
+        }
     }
     if (!status && r->ema.params) {
         const sftn_values values = ema_values(r);
@@ -169,17 +178,21 @@ static sftn_status check_owner(const sftn_run_state *r, const sftn_tensors *t, c
 
 static sftn_status read_arrays(sftn_run_state *r, const sftn_tensors *t, sftn_error *err)
 {
+    const int groups = r->optimizer.sgd.dot > 0.0 ? 2 : 1;
     sftn_status status = SFTN_OK;
     char prefix[128];
 
     for (int s = 0; s < r->job->nparams && !status; s++) {
-        const sftn_values values = store_values(r, s), momentum = momentum_values(r, s);
+        const sftn_values values = store_values(r, s);
 
         store_prefix(r, s, "", prefix, sizeof prefix);
         status = sftn_tensors_read_values(t, prefix, &values, err);
-        store_prefix(r, s, "momentum.", prefix, sizeof prefix);
-        if (!status)
+        for (int k = 0; k < groups && !status; k++) {
+            const sftn_values momentum = momentum_values(r, s, k > 0);
+
+            store_prefix(r, s, k ? "momentum2." : "momentum.", prefix, sizeof prefix);
             status = sftn_tensors_read_values(t, prefix, &momentum, err);
+        }
     }
     if (!status && r->ema.params) {
         const sftn_values values = ema_values(r);
@@ -204,13 +217,13 @@ static sftn_status read_position(sftn_run_state *r, const sftn_tensors *t, const
         return status;
     memcpy(&r->position, position->data, sizeof r->position);
     memcpy(&r->memory, memory->data, sizeof r->memory);
-    if (p->epoch < 0 || p->epoch > r->opt->schedule.epochs || p->batch < 0 ||
+    if (p->epoch < 0 || p->epoch > r->epochs || p->batch < 0 ||
         p->batch >= r->batches || p->step != p->epoch * r->batches + p->batch)
         return sftn_fail(err, SFTN_ERR_FORMAT,
-                         "%s: epoch %lld, batch %lld, step %lld is no position of a run of %d "
+                         "%s: epoch %lld, batch %lld, step %lld is no position of a run of %lld "
                          "epochs of %lld batches",
                          path, (long long)p->epoch, (long long)p->batch, (long long)p->step,
-                         r->opt->schedule.epochs, (long long)r->batches);
+                         (long long)r->epochs, (long long)r->batches);
     return SFTN_OK;
 }
 

@@ -15,6 +15,14 @@ static float *copy_of(const float *src, int64_t n)
     return copy;
 }
 
+void sftn_ema_reset(sftn_ema *e)
+{
+    memcpy(e->weights, sftn_params_weights(e->params),
+           (size_t)sftn_params_weight_size(e->params) * sizeof(float));
+    memcpy(e->states, sftn_params_states(e->params),
+           (size_t)sftn_params_state_size(e->params) * sizeof(float));
+}
+
 sftn_status sftn_ema_open(sftn_ema *e, sftn_params *params, double decay, sftn_error *err)
 {
     *e = (sftn_ema){.params = params, .decay = decay};

@@ -29,7 +29,7 @@ static int find_output(const sftn_graph *g, const char *name)
 }
 
 /* Mark in wanted[] the guide's outputs that a step reads. */
-static sftn_status mark_inputs(const sftn_guide *guide, const sftn_train_step *step, bool *wanted,
+static sftn_status mark_inputs(const sftn_guide *guide, sftn_train_step *step, bool *wanted,
                                sftn_error *err)
 {
     sftn_graph *g = sftn_graph_prune(step->graph);
@@ -40,14 +40,14 @@ static sftn_status mark_inputs(const sftn_guide *guide, const sftn_train_step *s
         const sftn_leaf *leaf = input_leaf(&g->node[i]);
         int output;
 
-        if (!leaf || strcmp(leaf->name, "image") == 0 || strcmp(leaf->name, "labels") == 0)
+        if (!leaf || sftn_feed_has(leaf->name))
             continue;
         output = find_output(guide->graph, leaf->name);
         if (output < 0)
             status = sftn_fail(err, SFTN_ERR_ARGUMENT,
                                "a job reads the input '%s', which nothing delivers", leaf->name);
         else
-            wanted[output] = true;
+            step->guided = wanted[output] = true;
     }
     sftn_graph_free(g);
     return status;
@@ -80,7 +80,7 @@ static sftn_status compile(sftn_guide *guide, const bool *wanted, const char **n
     return status ? status : sftn_feed_open(&guide->feed, guide->plan, err);
 }
 
-sftn_status sftn_guide_open(sftn_guide *guide, sftn_job *job, const sftn_train_step *const *step,
+sftn_status sftn_guide_open(sftn_guide *guide, sftn_job *job, sftn_train_step *const *step,
                             int n, const sftn_plan_options *plan, sftn_shape image,
                             sftn_error *err)
 {

@@ -89,8 +89,11 @@ static void add_measured(sftn_strbuf *b, const char *key, double value)
 
 static void format_line(sftn_strbuf *b, const sftn_progress *p, const char *const *term_name)
 {
-    sftn_strbuf_add(b, "{\"epoch\":%lld,\"step\":%lld,\"lr\":%.9g,\"loss\":%.9g,\"terms\":{",
-                    (long long)p->epoch, (long long)p->step, p->lr, p->loss);
+    sftn_strbuf_add(b, "{\"epoch\":%lld,", (long long)p->epoch);
+    if (p->phase)
+        sftn_strbuf_add(b, "\"phase\":\"%s\",", p->phase);
+    sftn_strbuf_add(b, "\"step\":%lld,\"lr\":%.9g,\"loss\":%.9g,\"terms\":{",
+                    (long long)p->step, p->lr, p->loss);
     for (int i = 0; i < p->nterms; i++)
         sftn_strbuf_add(b, "%s\"%s\":%.9g", i ? "," : "", term_name[i], p->term[i]);
     sftn_strbuf_add(b, "}");

@@ -5,9 +5,19 @@
  *     v := momentum * v + g                    (v is 0 at first, so that the first v is g)
  *     w := w - lr * v                          (Nesterov: w - lr * (g + momentum * v))
  *
+ * DOT keeps two groups of gradients apart, a of the task and b of what is distilled (Zhao et al.,
+ * "DOT: A Distillation-Oriented Trainer", ICCV 2023):
+ *
+ *     u := (momentum - dot) * u + a + weight_decay * w
+ *     v := (momentum + dot) * v + b
+ *     w := w - lr * (u + v)
+ *
+ * Weights that only one group reaches have the plain rule, with `momentum`.
+ *
  * The clip factor is min(1, clip / (norm + 1e-6)) with the norm over all stores' gradients, as
- * torch.nn.utils.clip_grad_norm_.  One pass over each store's contiguous arrays; padding is zero
- * and stays zero.
+ * torch.nn.utils.clip_grad_norm_.  What is trained is a list of spans, mostly one for each store:
+ * the others' weights stay as they are, as PyTorch's do where there is no gradient.  One pass over
+ * each span's contiguous arrays; padding is zero and stays zero.
  */
 #include "train/optimizer.h"
 
@@ -15,12 +25,14 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Elements a thread takes at a time; norms are summed by block, so threads do not change them. */
 enum { BLOCK = 8192 };
 
 typedef struct coefficients {
     float clip, weight_decay, momentum, lr;
+    float task, distilled; /* momenta of two groups */
 } coefficients;
 
 static void update_block(float *restrict w, const float *restrict g, float *restrict v, int64_t n,
@@ -47,6 +59,18 @@ static void update_block_nesterov(float *restrict w, const float *restrict g, fl
     }
 }
 
+static void update_block_of_two(float *restrict w, const float *restrict a, float *restrict u,
+                                const float *restrict b, float *restrict v, int64_t n,
+                                coefficients c)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+        u[i] = c.task * u[i] + (a[i] + c.weight_decay * w[i]);
+        v[i] = c.distilled * v[i] + b[i];
+        w[i] -= c.lr * (u[i] + v[i]);
+    }
+}
+
 static double square_sum(const float *g, int64_t n)
 {
     double sum = 0.0;
@@ -67,10 +91,27 @@ static int64_t block_length(int64_t n, int64_t block)
     return block + 1 < blocks(n) ? BLOCK : n - block * BLOCK;
 }
 
+/* A store with the same weights at the same offsets, all 0; NULL: out of memory. */
+static sftn_params *weights_like(const sftn_params *params)
+{
+    sftn_params *p = sftn_params_new();
+
+    for (int i = 0; p && i < sftn_params_count(params); i++) {
+        const sftn_param *e = sftn_params_get(params, i);
+
+        if (e->kind == SFTN_PARAM_WEIGHT && sftn_params_add(p, e->name, e, NULL) < 0) {
+            sftn_params_free(p);
+            return NULL;
+        }
+    }
+    return p;
+}
+
 sftn_status sftn_optimizer_open(sftn_optimizer *o, const sftn_sgd *sgd, sftn_params *const *params,
                                 int nparams, sftn_error *err)
 {
     int64_t most = 1;
+    int opened = 0;
 
     *o = (sftn_optimizer){.sgd = *sgd, .nstores = nparams};
     for (int i = 0; i < nparams; i++) {
@@ -79,11 +120,13 @@ sftn_status sftn_optimizer_open(sftn_optimizer *o, const sftn_sgd *sgd, sftn_par
         o->params[i] = params[i];
         o->momentum[i] = sftn_aligned((size_t)(n ? n : 1) * sizeof(float));
         most = blocks(n) > most ? blocks(n) : most;
-        if (!o->momentum[i])
+        o->second[i] = sgd->dot > 0.0 ? weights_like(params[i]) : NULL;
+        if (!o->momentum[i] || (sgd->dot > 0.0 && !o->second[i]))
             break;
+        opened++;
     }
     o->partial = sftn_calloc((size_t)most, sizeof *o->partial);
-    if (nparams > 0 && o->partial && o->momentum[nparams - 1])
+    if (nparams > 0 && o->partial && opened == nparams)
         return SFTN_OK;
     sftn_optimizer_close(o);
     return sftn_fail(err, SFTN_ERR_MEMORY, "optimizer: out of memory");
@@ -91,8 +134,10 @@ sftn_status sftn_optimizer_open(sftn_optimizer *o, const sftn_sgd *sgd, sftn_par
 
 void sftn_optimizer_close(sftn_optimizer *o)
 {
-    for (int i = 0; i < o->nstores; i++)
+    for (int i = 0; i < o->nstores; i++) {
         free(o->momentum[i]);
+        sftn_params_free(o->second[i]);
+    }
     free(o->partial);
     *o = (sftn_optimizer){0};
 }
@@ -106,13 +151,31 @@ static int team_size(int64_t n)
     return n > 4 * BLOCK ? sftn_get_threads() : 1;
 }
 
+void sftn_optimizer_train(sftn_optimizer *o, const sftn_span *span, int nspans)
+{
+    o->span = span;
+    o->nspans = nspans;
+}
+
+void sftn_optimizer_reset(sftn_optimizer *o)
+{
+    for (int i = 0; i < o->nstores; i++) {
+        const size_t bytes = (size_t)sftn_params_weight_size(o->params[i]) * sizeof(float);
+
+        memset(o->momentum[i], 0, bytes);
+        if (o->second[i])
+            memset(sftn_params_weights(o->second[i]), 0, bytes);
+    }
+}
+
 double sftn_optimizer_norm(const sftn_optimizer *o)
 {
     double sum = 0.0;
 
-    for (int s = 0; s < o->nstores; s++) {
-        const float *g = sftn_params_grads(o->params[s]);
-        const int64_t n = sftn_params_weight_size(o->params[s]);
+    for (int s = 0; s < o->nspans; s++) {
+        const sftn_span *span = &o->span[s];
+        const float *g = sftn_params_grads(o->params[span->store]) + span->begin;
+        const int64_t n = span->count;
         const int threads = team_size(n);
 
         if (threads > 1) {
@@ -129,15 +192,25 @@ double sftn_optimizer_norm(const sftn_optimizer *o)
     return sqrt(sum);
 }
 
-/* One block of one store. */
-static void update(sftn_optimizer *o, int store, int64_t block, coefficients c)
+/* One block of one span. */
+static void update(sftn_optimizer *o, const sftn_span *span, int64_t block, coefficients c)
 {
-    const int64_t at = block * BLOCK;
-    const int64_t n = block_length(sftn_params_weight_size(o->params[store]), block);
-    float *w = sftn_params_weights(o->params[store]) + at;
-    const float *g = sftn_params_grads(o->params[store]) + at;
-    float *v = o->momentum[store] + at;
+    const int64_t at = span->begin + block * BLOCK;
+    const int64_t n = block_length(span->count, block);
+    sftn_params *second = o->second[span->store];
+    float *w = sftn_params_weights(o->params[span->store]) + at;
+    const float *g = sftn_params_grads(o->params[span->store]) + at;
+    float *v = o->momentum[span->store] + at;
 
+    if (span->groups == 3) {
+        update_block_of_two(w, g, v, sftn_params_grads(second) + at,
+                            sftn_params_weights(second) + at, n, c);
+        return;
+    }
+    if (span->groups == 2) {
+        g = sftn_params_grads(second) + at;
+        v = sftn_params_weights(second) + at;
+    }
     if (o->sgd.nesterov)
         update_block_nesterov(w, g, v, n, c);
     else
@@ -146,24 +219,30 @@ static void update(sftn_optimizer *o, int store, int64_t block, coefficients c)
 
 void sftn_optimizer_step(sftn_optimizer *o, double lr)
 {
-    coefficients c = {1.0f, (float)o->sgd.weight_decay, (float)o->sgd.momentum, (float)lr};
+    coefficients c = {.clip = 1.0f,
+                      .weight_decay = (float)o->sgd.weight_decay,
+                      .momentum = (float)o->sgd.momentum,
+                      .lr = (float)lr,
+                      .task = (float)(o->sgd.momentum - o->sgd.dot),
+                      .distilled = (float)(o->sgd.momentum + o->sgd.dot)};
 
     if (o->sgd.clip > 0.0) {
         const double factor = o->sgd.clip / (sftn_optimizer_norm(o) + 1e-6);
 
         c.clip = factor < 1.0 ? (float)factor : 1.0f;
     }
-    for (int s = 0; s < o->nstores; s++) {
-        const int64_t n = sftn_params_weight_size(o->params[s]);
-        const int threads = team_size(n);
+    for (int s = 0; s < o->nspans; s++) {
+        const sftn_span *span = &o->span[s];
+        const int64_t n = blocks(span->count);
+        const int threads = team_size(span->count);
 
         if (threads > 1) {
 #pragma omp parallel for num_threads(threads)
-            for (int64_t b = 0; b < blocks(n); b++)
-                update(o, s, b, c);
+            for (int64_t b = 0; b < n; b++)
+                update(o, span, b, c);
         } else {
-            for (int64_t b = 0; b < blocks(n); b++)
-                update(o, s, b, c);
+            for (int64_t b = 0; b < n; b++)
+                update(o, span, b, c);
         }
     }
 }

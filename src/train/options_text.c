@@ -69,6 +69,7 @@ char *sftn_options_text(const sftn_train_options *options, const sftn_dataset *d
         sftn_describe_integer(o, "batch", options->batch) &&
         sftn_describe_number(o, "momentum", options->momentum) &&
         sftn_describe_number(o, "weight-decay", options->weight_decay) &&
+        (options->dot == 0.0 || sftn_describe_number(o, "dot", options->dot)) &&
         sftn_describe_text(o, "nesterov", options->nesterov ? "true" : "false") &&
         sftn_describe_number(o, "clip", options->clip) &&
         sftn_describe_number(o, "ema", options->ema) &&
@@ -77,7 +78,8 @@ char *sftn_options_text(const sftn_train_options *options, const sftn_dataset *d
         sftn_describe_integer(o, "batch-seed", (int64_t)options->seed) &&
         sftn_describe_text(o, "backend", plan->backend ? plan->backend : "cpu") &&
         sftn_describe_text(o, "precision",
-                           plan->precision == SFTN_BFLOAT16 ? "bfloat16" : "float32");
+                           plan->precision == SFTN_BFLOAT16 ? "bfloat16" : "float32") &&
+        sftn_describe_text(o, "winograd", plan->no_winograd ? "false" : "true");
 
     if (ok)
         text = sftn_strdup(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |

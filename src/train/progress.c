@@ -58,14 +58,14 @@ sftn_status sftn_run_observe(sftn_run_state *r, const sftn_train_step *s, int64_
         status = check_finite(r, "total", loss, err);
     if (!status)
         status = watch_terms(r, &s->terms, value, err);
-    if (!status)
+    if (!status && s->main)
         status = sftn_plan_read(s->plan, "rank", r->rank, err);
     if (status)
         return status;
     for (int i = 0; i < s->terms.n; i++)
         r->memory.term[i] += value[i] * (double)images;
     r->memory.loss += loss * (double)images;
-    for (int64_t i = 0; i < images; i++)
+    for (int64_t i = 0; i < images && s->main; i++)
         r->position.hits += r->rank[i] < 0.5;
     r->position.images += images;
     return SFTN_OK;
@@ -87,22 +87,23 @@ static void fill_times(const sftn_run_state *r, sftn_progress *p)
 
 void sftn_run_progress(const sftn_run_state *r, sftn_progress *p)
 {
-    const bool full = r->step[SFTN_STEP_FULL].plan != NULL;
-    const sftn_terms *terms = &r->step[full ? SFTN_STEP_FULL : SFTN_STEP_PARTIAL].terms;
+    const bool main = r->phase == r->job->nphases;
+    const sftn_terms *terms = sftn_run_terms(r);
     const double images = r->position.images > 0 ? (double)r->position.images : 1.0;
 
     *p = (sftn_progress){
         .member = r->member,
         .members = r->members,
         .epoch = r->position.epoch + 1,
-        .epochs = r->opt->schedule.epochs,
+        .epochs = r->epochs,
+        .phase = main ? NULL : r->job->phase[r->phase].name,
         .batch = r->position.batch,
         .batches = r->batches,
         .step = r->position.step,
         .lr = r->lr,
         .nterms = terms->n,
         .loss = r->memory.loss / images,
-        .train_top1 = 100.0 * (double)r->position.hits / images,
+        .train_top1 = main ? 100.0 * (double)r->position.hits / images : -1.0,
         .validation_top1 = -1.0,
         .test_top1 = -1.0,
         .test_top5 = -1.0,

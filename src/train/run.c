@@ -34,6 +34,13 @@ static sftn_status check_options(const sftn_train_options *o, sftn_error *err)
                          "momentum %g, weight decay %g, clip %g, average %g: expected 0 or more, "
                          "momentum and average below 1",
                          o->momentum, o->weight_decay, o->clip, o->ema);
+    if (!(o->dot >= 0.0 && o->dot <= o->momentum && o->momentum + o->dot < 1.0))
+        return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                         "DOT sets momenta of %g apart by %g to both sides, expected results from "
+                         "0 to below 1", o->momentum, o->dot);
+    if (o->dot > 0.0 && (o->nesterov || o->clip > 0.0))
+        return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                         "DOT is not defined together with Nesterov's method or clipped gradients");
     if (o->nesterov && o->momentum == 0.0)
         return sftn_fail(err, SFTN_ERR_ARGUMENT, "Nesterov's method needs a momentum above 0");
     return SFTN_OK;
@@ -54,13 +61,18 @@ static sftn_status check_data(const sftn_job *job, const sftn_dataset_info *info
 sftn_status sftn_run_open(sftn_run_state *r, sftn_error *err)
 {
     const sftn_train_options *o = r->opt;
-    const sftn_sgd sgd = {o->momentum, o->weight_decay, o->nesterov, o->clip};
+    const sftn_sgd sgd = {.momentum = o->momentum,
+                          .weight_decay = o->weight_decay,
+                          .nesterov = o->nesterov,
+                          .clip = o->clip,
+                          .dot = o->dot};
     sftn_status status = check_options(o, err);
 
     if (!status)
         status = check_data(r->job, sftn_dataset_get_info(r->data), err);
     if (status)
         return status;
+    sftn_run_count_epochs(r);
     r->options_text = sftn_options_text(o, r->data);
     r->rank = sftn_calloc((size_t)o->batch, sizeof *r->rank);
     if (!r->options_text || !r->rank)
@@ -125,13 +137,16 @@ sftn_status sftn_run_begin(sftn_run_state *r, const sftn_plan_options *plan, sft
         status = sftn_log_truncate(r->opt->dir, r->position.epoch, err);
     if (!status && !r->opt->resume)
         status = remove_old_files(r->opt->dir, err);
+    if (!status)
+        sftn_run_enter_phase(r);
     return status;
 }
 
 void sftn_run_close(sftn_run_state *r)
 {
-    for (int i = 0; i < SFTN_STEPS; i++)
-        sftn_train_step_close(&r->step[i]);
+    for (int i = 0; i <= r->job->nphases; i++)
+        for (int size = 0; size < SFTN_STEPS; size++)
+            sftn_train_step_close(&r->step[i][size]);
     sftn_evaluator_close(&r->test);
     sftn_evaluator_close(&r->validation);
     sftn_optimizer_close(&r->optimizer);
@@ -142,22 +157,15 @@ void sftn_run_close(sftn_run_state *r)
 
 bool sftn_run_active(const sftn_run_state *r)
 {
-    return !r->error.status && r->position.epoch < r->opt->schedule.epochs;
+    return !r->error.status && r->position.epoch < r->epochs;
 }
 
 /* ---- steps ---- */
 
-static double current_lr(const sftn_run_state *r)
-{
-    const double fraction = (double)r->position.batch / (double)r->batches;
-
-    return sftn_schedule_lr(&r->opt->schedule, (double)r->position.epoch + fraction);
-}
-
 sftn_status sftn_run_step(sftn_run_state *r, const sftn_train_step *s, const sftn_batch *batch,
                           sftn_error *err)
 {
-    const double lr = current_lr(r);
+    const double lr = sftn_run_lr(r);
     sftn_status status;
 
     if (!r->clock.in_epoch) {
@@ -196,11 +204,14 @@ sftn_status sftn_run_save(sftn_run_state *r, sftn_error *err)
 
 /* ---- ends of epochs ---- */
 
+/* In the main phase: before that the network has not met its labels. */
 static sftn_status measure(sftn_run_state *r, sftn_progress *p, sftn_error *err)
 {
     sftn_scores scores;
     sftn_status status = SFTN_OK;
 
+    if (r->phase < r->job->nphases)
+        return SFTN_OK;
     if (r->validation.plan) {
         status = sftn_evaluator_run(&r->validation, &scores, err);
         p->validation_top1 = scores.top1;
@@ -244,6 +255,8 @@ static sftn_status save_epoch(sftn_run_state *r, const sftn_progress *p, sftn_er
     r->position.images = r->position.hits = 0;
     r->position.epoch++;
     r->position.batch = 0;
+    if (r->phase < r->job->nphases)
+        sftn_run_enter_phase(r);
     return sftn_run_save(r, err);
 }
 

@@ -55,7 +55,11 @@ typedef struct sftn_run_state {
     const sftn_train_options *opt;
     int member, members;
     sftn_error error; /* status set: the run is left */
-    sftn_train_step step[SFTN_STEPS]; /* plan NULL: there is no batch of that size */
+    /* Of every phase, the main one last; plan NULL: there is no batch of that size. */
+    sftn_train_step step[SFTN_MAX_PHASES + 1][SFTN_STEPS];
+    int phase;           /* where the run is; job->nphases: in the main phase */
+    int64_t phase_epoch; /* at which that began */
+    int64_t epochs;      /* of all phases */
     sftn_optimizer optimizer;
     sftn_ema ema;
     int64_t batches; /* in an epoch */
@@ -78,6 +82,21 @@ char *sftn_options_text(const sftn_train_options *options, const sftn_dataset *d
  * like "'batch' is 64 there and 32 here"; false where they agree.
  */
 bool sftn_options_differ(const char *there, const char *here, char *text, size_t size);
+
+/* ---- phase.c ---- */
+/* The steps of the current phase. */
+sftn_train_step *sftn_run_steps(sftn_run_state *r);
+/* Its terms. */
+const sftn_terms *sftn_run_terms(const sftn_run_state *r);
+/* Count the epochs of all phases. */
+void sftn_run_count_epochs(sftn_run_state *r);
+/*
+ * Take up the phase that the position is in.  At its very first step, the optimizer and averages
+ * begin anew; elsewhere they were read from a checkpoint.
+ */
+void sftn_run_enter_phase(sftn_run_state *r);
+/* Learning rate of the next step. */
+double sftn_run_lr(const sftn_run_state *r);
 
 /* ---- checkpoint.c ---- */
 /* DIR/checkpoint.safetensors; NUMERIC, and nothing written, where a weight is not finite. */

@@ -7,7 +7,7 @@
  *
  * A milestone of 150 is in effect from the first step of the 151st epoch on, as in RepDistiller.
  */
-#include "sftn/train.h"
+#include "sftn/schedule.h"
 
 #include <math.h>
 

@@ -7,35 +7,45 @@
 #include "sftn/train.h"
 #include "train/optimizer.h"
 
-/* Where a plan's images and labels live. */
+/* Where a plan's images, labels and record numbers live. */
 typedef struct sftn_feed {
-    const sftn_tensor *image, *labels; /* labels NULL: the plan does not read them */
+    const sftn_tensor *image, *labels, *record; /* NULL: the plan does not read them */
 } sftn_feed;
 
+/* True for the inputs that come from a batch. */
+bool sftn_feed_has(const char *input);
 /* ARGUMENT where the plan reads no image. */
 sftn_status sftn_feed_open(sftn_feed *f, const sftn_plan *plan, sftn_error *err);
-/* What a loader must deliver for sftn_feed_write. */
+/* What a loader must deliver for sftn_feed_write; f reads images. */
 void sftn_feed_loader(const sftn_feed *f, sftn_loader_options *options);
-/* Copy a batch in, images and labels; rows past its n keep what they held. */
+/* Copy a batch in, images and labels (with the records' numbers); rows past its n keep theirs. */
 void sftn_feed_write(const sftn_feed *f, const sftn_batch *batch);
 void sftn_feed_images(const sftn_feed *f, const sftn_batch *batch);
 void sftn_feed_labels(const sftn_feed *f, const sftn_batch *batch);
 
 /*
- * The job's graph with loss and gradients, built and then compiled.  Outputs: "loss", "logits",
- * "rank" (of the label among the classes, [n,1,1,1]), and "term0", "term1", ... in the order of the
- * job's terms.
+ * The graph of one of the job's phases with loss and gradients, built and then compiled.  Outputs:
+ * "loss", "term0", "term1", ... in the order of the job's terms, and in the main phase "logits" and
+ * "rank" (of the label among the classes, [n,1,1,1]).
  */
 typedef struct sftn_train_step {
     sftn_graph *graph;
     sftn_plan *plan;
     sftn_feed feed;
     sftn_terms terms; /* names and weights; the values belong to graph */
+    bool main;        /* of the main phase */
+    bool guided;      /* reads what a guide computes (sftn_guide_open) */
+    sftn_span *span;  /* the weights that the loss reaches */
+    int nspans;
 } sftn_train_step;
 
-/* image: [n,C,H,W].  Close also after a failure. */
-sftn_status sftn_train_step_build(sftn_train_step *s, sftn_job *job, sftn_shape image,
-                                  sftn_error *err);
+/*
+ * image: [n,C,H,W].  The gradients are what o wants: where it keeps two groups apart, the main
+ * phase's loss must have both; ARGUMENT where it has not.  Close also after a failure.
+ */
+sftn_status sftn_train_step_build(sftn_train_step *s, sftn_job *job, int phase,
+                                  const sftn_optimizer *o, sftn_shape image, sftn_error *err);
+/* ARGUMENT where neither images nor a guide are read. */
 sftn_status sftn_train_step_compile(sftn_train_step *s, const sftn_plan_options *plan,
                                     sftn_error *err);
 void sftn_train_step_close(sftn_train_step *s);
@@ -47,6 +57,6 @@ double sftn_train_step_value(const sftn_train_step *s, int i);
  * NUMERIC, naming the term, where a term with a weight has no gradient into the network being
  * trained (into any store, where the term is detached on purpose).
  */
-sftn_status sftn_train_step_check(sftn_job *job, sftn_shape image, sftn_error *err);
+sftn_status sftn_train_step_check(sftn_job *job, int phase, sftn_shape image, sftn_error *err);
 
 #endif

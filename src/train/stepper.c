@@ -15,9 +15,10 @@ struct sftn_stepper {
 static sftn_status open_plans(sftn_stepper *s, sftn_job *job, const sftn_train_options *options,
                               sftn_shape image, sftn_error *err)
 {
-    const sftn_train_step *const step = &s->step;
+    sftn_train_step *const step = &s->step;
     sftn_plan_options plan = options->plan;
-    sftn_status status = sftn_train_step_build(&s->step, job, image, err);
+    sftn_status status = sftn_train_step_build(&s->step, job, job->nphases, &s->optimizer, image,
+                                               err);
 
     plan.arena = s->arena;
     if (!status)
@@ -31,8 +32,11 @@ static sftn_status open_plans(sftn_stepper *s, sftn_job *job, const sftn_train_o
 sftn_status sftn_stepper_new(sftn_job *job, const sftn_train_options *options, sftn_shape image,
                              sftn_stepper **out, sftn_error *err)
 {
-    const sftn_sgd sgd = {options->momentum, options->weight_decay, options->nesterov,
-                          options->clip};
+    const sftn_sgd sgd = {.momentum = options->momentum,
+                          .weight_decay = options->weight_decay,
+                          .nesterov = options->nesterov,
+                          .clip = options->clip,
+                          .dot = options->dot};
     sftn_stepper *s = sftn_calloc(1, sizeof *s);
     sftn_status status;
 
@@ -43,13 +47,15 @@ sftn_status sftn_stepper_new(sftn_job *job, const sftn_train_options *options, s
         sftn_stepper_free(s);
         return sftn_fail(err, SFTN_ERR_MEMORY, "stepper: out of memory");
     }
-    status = open_plans(s, job, options, image, err);
+    status = sftn_optimizer_open(&s->optimizer, &sgd, job->params, job->nparams, err);
     if (!status)
-        status = sftn_optimizer_open(&s->optimizer, &sgd, job->params, job->nparams, err);
-    if (status)
+        status = open_plans(s, job, options, image, err);
+    if (status) {
         sftn_stepper_free(s);
-    else
-        *out = s;
+        return status;
+    }
+    sftn_optimizer_train(&s->optimizer, s->step.span, s->step.nspans);
+    *out = s;
     return status;
 }
 

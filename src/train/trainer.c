@@ -4,7 +4,8 @@
  * One step: take a batch, copy it into the plans' inputs, run the guide (what the jobs have
  * computed from the images beside them), then for each job its plan (loss, gradients, running
  * statistics), a look at the loss, the update of its weights.  All plans, for the full batch and
- * for the partial last one, are compiled before the first step; a step allocates nothing.
+ * for the partial last one, in every phase, are compiled before the first step; a step allocates
+ * nothing.
  *
  * A job is at a position of its own.  Each batch is that of the job furthest behind, and is taken
  * by all that are there.  So jobs that were saved at different moments catch up before they go on
@@ -79,30 +80,49 @@ static sftn_status check_together(const course *c, sftn_error *err)
     return SFTN_OK;
 }
 
-/* The steps of all jobs for batches of one size, and their guide. */
-static sftn_status open_steps(course *c, int size, sftn_shape image, sftn_error *err)
+/* Build the steps of all phases of all jobs for batches of one size into step[], *n in number. */
+static sftn_status build_steps(course *c, int size, sftn_shape image, sftn_train_step **step,
+                               int *n, sftn_error *err)
 {
-    const sftn_train_step **step = sftn_calloc((size_t)c->n, sizeof *step);
-    sftn_plan_options plan = c->plan;
-    sftn_job *guided = NULL;
     sftn_status status = SFTN_OK;
 
-    if (!step)
-        return sftn_fail(err, SFTN_ERR_MEMORY, "training: out of memory");
+    *n = 0;
     for (int i = 0; i < c->n && !status; i++) {
         sftn_run_state *r = &c->run[i];
 
-        step[i] = &r->step[size];
-        guided = r->job->guide ? r->job : guided;
-        status = sftn_train_step_build(&r->step[size], r->job, image, err);
+        for (int phase = 0; phase <= r->job->nphases && !status; phase++) {
+            step[*n] = &r->step[phase][size];
+            status = sftn_train_step_build(step[(*n)++], r->job, phase, &r->optimizer, image, err);
+        }
         name_run(c, r, status, err);
     }
+    return status;
+}
+
+/* The steps of all jobs for batches of one size, and their guide. */
+static sftn_status open_steps(course *c, int size, sftn_shape image, sftn_error *err)
+{
+    const size_t most = (size_t)c->n * (SFTN_MAX_PHASES + 1);
+    sftn_train_step **step = sftn_calloc(most, sizeof *step);
+    sftn_plan_options plan = c->plan;
+    sftn_job *guided = NULL;
+    sftn_status status;
+    int n;
+
+    if (!step)
+        return sftn_fail(err, SFTN_ERR_MEMORY, "training: out of memory");
+    for (int i = 0; i < c->n; i++)
+        guided = c->run[i].job->guide ? c->run[i].job : guided;
+    status = build_steps(c, size, image, step, &n, err);
     if (!status)
-        status = sftn_guide_open(&c->guide[size], guided, step, c->n, &plan, image, err);
+        status = sftn_guide_open(&c->guide[size], guided, step, n, &plan, image, err);
     plan.feeder = c->guide[size].plan;
     for (int i = 0; i < c->n && !status; i++) {
-        status = sftn_train_step_compile(&c->run[i].step[size], &plan, err);
-        name_run(c, &c->run[i], status, err);
+        sftn_run_state *r = &c->run[i];
+
+        for (int phase = 0; phase <= r->job->nphases && !status; phase++)
+            status = sftn_train_step_compile(&r->step[phase][size], &plan, err);
+        name_run(c, r, status, err);
     }
     free(step);
     return status;
@@ -116,7 +136,10 @@ static sftn_status open_all_steps(course *c, sftn_error *err)
     sftn_status status = SFTN_OK;
 
     for (int i = 0; i < c->n && !status; i++) {
-        status = sftn_train_step_check(c->run[i].job, image, err);
+        sftn_job *job = c->run[i].job;
+
+        for (int phase = 0; phase <= job->nphases && !status; phase++)
+            status = sftn_train_step_check(job, phase, image, err);
         name_run(c, &c->run[i], status, err);
     }
     if (!status && records >= batch)
@@ -129,7 +152,9 @@ static sftn_status open_all_steps(course *c, sftn_error *err)
 
 static sftn_status open_loader(course *c, sftn_error *err)
 {
-    const sftn_train_step *step = c->run[0].step;
+    const sftn_train_step *step = c->run[0].step[0];
+    const int size = step[SFTN_STEP_FULL].plan ? SFTN_STEP_FULL : SFTN_STEP_PARTIAL;
+    const sftn_guide *guide = &c->guide[size];
     sftn_loader_options loader = {
         .split = SFTN_TRAIN,
         .shuffle = true,
@@ -139,8 +164,7 @@ static sftn_status open_loader(course *c, sftn_error *err)
     };
     sftn_status status;
 
-    sftn_feed_loader(&step[step[SFTN_STEP_FULL].plan ? SFTN_STEP_FULL : SFTN_STEP_PARTIAL].feed,
-                     &loader);
+    sftn_feed_loader(guide->plan ? &guide->feed : &step[size].feed, &loader);
     loader.batch = c->opt->batch;
     status = sftn_loader_new(c->data, &loader, &c->loader, err);
     if (status)
@@ -211,12 +235,14 @@ static bool takes_part(const sftn_run_state *r, int64_t step)
     return sftn_run_active(r) && r->position.step == step;
 }
 
-static void run_guide(course *c, const sftn_guide *guide, int64_t step, const sftn_batch *batch)
+static void run_guide(course *c, int size, int64_t step, const sftn_batch *batch)
 {
+    const sftn_guide *guide = &c->guide[size];
     bool wanted = false;
 
     for (int i = 0; i < c->n; i++)
-        wanted = wanted || (takes_part(&c->run[i], step) && c->run[i].job->guide);
+        wanted = wanted ||
+                 (takes_part(&c->run[i], step) && sftn_run_steps(&c->run[i])[size].guided);
     sftn_feed_images(&guide->feed, batch);
     if (wanted)
         sftn_plan_run(guide->plan);
@@ -236,10 +262,10 @@ static void run_batch(course *c, int64_t step)
     const sftn_guide *guide = &c->guide[size];
 
     if (guide->plan)
-        run_guide(c, guide, step, batch);
+        run_guide(c, size, step, batch);
     for (int i = 0; i < c->n; i++) {
         sftn_run_state *r = &c->run[i];
-        const sftn_train_step *s = &r->step[size];
+        const sftn_train_step *s = &sftn_run_steps(r)[size];
         sftn_progress p;
 
         if (!takes_part(r, step))
@@ -297,9 +323,9 @@ static void end_run(const course *c, sftn_run_state *r, sftn_member *m)
 {
     if (sftn_run_active(r))
         sftn_fail(&r->error, SFTN_ERR_INTERRUPTED,
-                  "stopped after %lld of %d epochs and %lld of %lld batches; saved in "
+                  "stopped after %lld of %lld epochs and %lld of %lld batches; saved in "
                   "%s/checkpoint.safetensors",
-                  (long long)r->position.epoch, r->opt->schedule.epochs,
+                  (long long)r->position.epoch, (long long)r->epochs,
                   (long long)r->position.batch, (long long)c->batches, r->opt->dir);
     m->error = r->error;
     m->result = (sftn_train_result){

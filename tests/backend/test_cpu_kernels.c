@@ -13,7 +13,7 @@
 
 enum { SAMPLES = 20000, ROWS = 4096 };
 
-static const char *const isa_names[] = {"generic", "avx2", "avx512"};
+static const char *const isa_names[] = {"generic", "avx2", "avx512", "avx512_bf16"};
 
 /* The builds up to what this machine has, one after another; NULL past the end. */
 static const sftn_cpu_kernels *build_of(int i)
@@ -108,6 +108,13 @@ TEST(what_is_composed_of_them_is_within_four_units)
     check_accuracy("power", SFTN_PW_power, 1.5f, power_3_halves, 0.5, 4.0, 4.0);
 }
 
+TEST(the_tail_of_the_normal_distribution_is_accurate_to_its_end)
+{
+    check_accuracy("erfc", SFTN_PW_erfc, 0.0f, erfc, -6.0, 1.0, 12.0);
+    check_accuracy("erfc", SFTN_PW_erfc, 0.0f, erfc, 1.0, 3.0, 17.0);
+    check_accuracy("erfc", SFTN_PW_erfc, 0.0f, erfc, 3.0, 9.0, 89.0);
+}
+
 static float value(const sftn_cpu_kernels *k, int code, float p, float x)
 {
     float y;
@@ -135,6 +142,10 @@ TEST(special_values_come_out_as_in_the_mathematical_library)
         CHECK(value(k, SFTN_PW_tanh, 0, INFINITY) == 1.0f);
         CHECK(value(k, SFTN_PW_tanh, 0, -INFINITY) == -1.0f);
         CHECK(isnan(value(k, SFTN_PW_tanh, 0, NAN)));
+        CHECK(value(k, SFTN_PW_erfc, 0, INFINITY) == 0.0f);
+        CHECK(value(k, SFTN_PW_erfc, 0, -INFINITY) == 2.0f);
+        CHECK(value(k, SFTN_PW_erfc, 0, 0.0f) == 1.0f);
+        CHECK(isnan(value(k, SFTN_PW_erfc, 0, NAN)));
         CHECK(value(k, SFTN_PW_sigmoid, 0, -INFINITY) == 0.0f);
         CHECK(value(k, SFTN_PW_softplus, 0, 200.0f) == 200.0f);
         CHECK(value(k, SFTN_PW_power, -1.0f, 0.0f) == INFINITY);
@@ -350,10 +361,11 @@ TEST(reorders_keep_every_element)
     static const sftn_shape shapes[] = {{{1, 1, 1, 1}}, {{2, 3, 5, 7}}, {{64, 10, 1, 1}},
                                         {{3, 1, 9, 9}}, {{1, 70, 33, 2}}, {{16, 33, 17, 15}},
                                         {{1, 1, 256, 256}}};
+    const sftn_plan_options options = {.precision = SFTN_BFLOAT16};
     sftn_error err = {.status = SFTN_OK};
     void *plan_state;
 
-    CHECK_OK(sftn_backend_find("cpu", NULL)->open(SFTN_BFLOAT16, &plan_state, &err), &err);
+    CHECK_OK(sftn_backend_find("cpu", NULL)->open(&options, &plan_state, &err), &err);
     for (size_t i = 0; i < SFTN_COUNT(shapes); i++)
         check_reorders(plan_state, &shapes[i]);
     sftn_backend_find("cpu", NULL)->close(plan_state);

@@ -33,7 +33,7 @@ same_files whole/model.safetensors killed/model.safetensors
 [[ $(wc -l <killed/log.jsonl) -eq 2 ]] || fail "log.jsonl has not one line an epoch"
 
 # ---- threads: the checkpoint's, unless others are asked for ----
-other=$(($(nproc) + 1))
+other=$(($(env -u OMP_NUM_THREADS nproc) + 1))
 train=(train --model resnet8 --data shapes --limit 64 --batch 16 --epochs 1)
 kill_after_save threads "${train[@]}" --threads "$other" --save-minutes 0.0001
 cp -r threads asked

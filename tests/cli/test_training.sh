@@ -68,6 +68,24 @@ with its teacher: agreement *%, KL(teacher || student) *" "*" \
 expect 0 "*" "*" distill --teacher teacher/model.safetensors --student resnet8 --method kd+at \
     --epochs 1 --init-from-branch teacher/branches.safetensors --branch 1 "${small[@]}" --out started
 
+expect 0 "*" "*" distill --teacher teacher --student resnet8 --method fitnet+rkd --pair stage3 \
+    --epochs 1 "${small[@]}" --out paired
+grep -q '"method1-pairs": *"stage3"' paired/summary.json || fail "the run does not say its pairs"
+expect 1 "" "*sftn: resnet8: at: the student has no tap \"stage5\"; *" \
+    distill --teacher teacher --student resnet8 --method at --pair stage5 "${small[@]}" --out none
+expect 1 "" "*sftn: resnet8x4: fsp: the student's *" distill --teacher teacher --student resnet8x4 \
+    --method fsp "${small[@]}" --out none
+
+# ---- bench ----
+expect 0 "method       images/s      of kd     parameters         memory
+kd * % * 0 * bytes
+fitnet * % *
+*dist * % *" "" bench --methods --steps 1 --teacher resnet8 --student resnet8 --batch 2 \
+    --image-size 16 --classes 5
+expect 0 "{ \"method\": \"kd\", \"images_per_s\": *, \"share_of_kd\": *
+*" "*sftn: *fsp: the student's *" bench --methods --steps 1 --teacher resnet8 --student resnet8x4 \
+    --batch 2 --image-size 16 --classes 5 --json
+
 # ---- eval ----
 expect 0 "images *
 top-1 *%

@@ -18,7 +18,7 @@ expect 0 "sftn [0-9]*.[0-9]*.[0-9]*, backends: *cpu*" "" version
 expect 0 "sftn [0-9]*" "" --version
 
 # ---- help of every command ----
-for command in train teach distill eval predict table list data dump verify bench; do
+for command in train teach distill eval predict table list data taps dump verify bench; do
     expect 0 "usage: sftn $command *" "" help "$command"
     expect 0 "usage: sftn $command *" "" "$command" --help
 done
@@ -69,6 +69,7 @@ expect 0 "teachers
   sftn * (Park et al., NeurIPS 2021)" "" list teachers
 expect 0 "methods
   kd *
+  fitnet *
   at *" "" list methods
 expect 0 "models
   resnet8 *83,892 *
@@ -80,6 +81,65 @@ expect 0 "data
 expect 0 "*models*methods*teachers*data*backends*" "" list
 expect 0 "{*\"methods\": \[*\"name\": \"kd\",*\"weight\": 0.9,*\"name\": \"temperature\",*}" "" \
     list methods --json
+
+# ---- taps ----
+expect 0 "student resnet8
+  stem            16 x 32 x 32
+  stem.preact     16 x 32 x 32
+  stage1          16 x 32 x 32
+*
+  logits          100
+teacher resnet32x4
+  stem            32 x 32 x 32
+*
+fitnet compares
+  stage2          32 x 16 x 16   with  stage2          128 x 16 x 16
+and trains 4,480 parameters of its own
+  fitnet.conv                               4,224
+  fitnet.bn                                   256
+
+kd compares
+  logits          100            with  logits          100
+and trains nothing of its own" "" \
+    taps --student resnet8 --teacher resnet32x4 --method fitnet+kd
+expect 0 "*sp compares
+  stem            16 x 32 x 32   with  stage3          128 x 8 x 8
+  pooled          128            with  pooled          128
+and trains nothing of its own
+
+at compares
+  stage3          128 x 8 x 8    with  stage3          128 x 8 x 8
+and trains nothing of its own" "" taps --method sp+at --pair stem:stage3,pooled --at.pair last
+expect 0 "{*\"student\": {*\"stage2\": \[*64,*16,*16*\"pairs\": \[*\"student\": \"pooled\"*" "" \
+    taps --method rkd --json
+expect 1 "*" "sftn: fsp: the student's stage1 has 16 channels and the teacher's stage1 32, *; \
+at, nst and vid take unequal channels" taps --student wrn_16_1 --method fsp
+expect 1 "*" "sftn: at: the student has no tap \"stage4\"; it publishes stem, *, logits" \
+    taps --method at --pair stage4
+expect 2 "" "sftn: taps has no option --pair*" taps --method kd --pair stage1
+expect 0 "*--at.pair STUDENT:TEACHER,...
+  *(default stages)*--pair STUDENT:TEACHER,...  *" "" help distill
+
+# ---- bench ----
+number='[0-9]*'
+# Two for each multiply-add, as many however the convolutions are computed: 12.5 million in an image's
+# way forward, as many in each of the two gradients, but for the first convolution's of the image.
+step=(bench --workload plain --model resnet8 --batch 2 --steps 2 --threads 1)
+expect 0 "{ \"workload\": \"plain resnet8\", *\"gflop\": 0.148319232, \"peak_bytes\": $number}" "" \
+    "${step[@]}" --json
+expect 0 "*\"gflop\": 0.148319232,*" "" "${step[@]}" --json --no-winograd
+expect 0 "*GFLOP          0.148 a step, *peak  *copy of *roofline  kernels*[0-9] %  conv2d, conv *
+*roofline  ops*[0-9] %  conv2d
+*  all
+
+The median step takes $number ms*" "" "${step[@]}" --profile
+expect 0 "{*\"peak\": {*}, \"profile\": \[ { \"op\": *\"product\": true,*\"roofline\": $number } \] }" \
+    "" "${step[@]}" --profile --json
+expect 0 "{ \"precision\": \"bfloat16\", \"threads\": 1, \"peak\": { \"isa\": \"*\", \"gflop_per_s\": $number, \
+\"copies\": \[ { \"bytes\": 65536, \"gb_per_s\": $number } *\] } }" "" \
+    bench --peak --json --threads 1 --precision bfloat16
+expect 0 "*plan: *time: $number ms a run*conv2d *GFLOP/s *GB/s*" "" \
+    dump --model resnet8 --batch 2 --threads 1 --profile 2
 
 # ---- output that cannot be written ----
 code=0

@@ -252,6 +252,29 @@ TEST(resnet_features_are_their_preacts_after_relu)
     net_free(&n);
 }
 
+/* The scale of a tap's batch norm is this parameter, and its offset comes with it. */
+static void check_norm(const net *n, const sftn_affine *norm, const char *scale)
+{
+    CHECK_TEXT(sftn_value_leaf(n->g, norm->scale)->name, scale);
+    CHECK_CONTAINS(sftn_value_leaf(n->g, norm->offset)->name, ".bias");
+}
+
+TEST(preacts_come_with_their_last_batch_norm)
+{
+    const sftn_model resnet = find("resnet20"), wrn = find("wrn_16_2");
+    net n = net_new(), m = net_new();
+    const sftn_taps r = build(&n, &resnet, 10, 0, true), w = build(&m, &wrn, 10, 0, true);
+
+    check_norm(&n, &r.stem.norm, "bn1.weight");
+    check_norm(&n, &r.stage[0].norm, "layer1.2.bn2.weight");
+    check_norm(&n, &r.stage[2].norm, "layer3.2.bn2.weight");
+    check_norm(&m, &w.stage[0].norm, "block2.layer.0.bn1.weight");
+    check_norm(&m, &w.stage[2].norm, "bn1.weight");
+    CHECK(sftn_is_none(w.stem.norm.scale));
+    net_free(&n);
+    net_free(&m);
+}
+
 static void check_entered(const char *name, int stage, int convolutions, const char *first)
 {
     const sftn_model model = find(name);

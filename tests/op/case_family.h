@@ -12,7 +12,8 @@ typedef struct op_case_family {
 } op_case_family;
 
 extern const op_case_family op_cases_pointwise, op_cases_conv, op_cases_pool, op_cases_norm,
-    op_cases_reduce, op_cases_move, op_cases_matmul, op_cases_labels, op_cases_fused;
+    op_cases_reduce, op_cases_move, op_cases_matmul, op_cases_eigh,
+    op_cases_labels, op_cases_fused, op_cases_rows;
 
 /* Add an input. */
 void op_case_input_add(op_case *c, sftn_shape shape, bool wide, op_fill fill);

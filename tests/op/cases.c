@@ -10,8 +10,9 @@
 #include <string.h>
 
 static const op_case_family *const families[] = {
-    &op_cases_pointwise, &op_cases_reduce, &op_cases_move,  &op_cases_matmul, &op_cases_labels,
-    &op_cases_conv,      &op_cases_pool,   &op_cases_norm,  &op_cases_fused,
+    &op_cases_pointwise, &op_cases_reduce, &op_cases_move, &op_cases_matmul, &op_cases_eigh,
+    &op_cases_labels,    &op_cases_conv,   &op_cases_pool, &op_cases_norm,   &op_cases_fused,
+    &op_cases_rows,
 };
 
 bool op_case_get(int i, op_case *c)

@@ -257,6 +257,58 @@ static void matmul_get(int i, op_case *c)
 
 const op_case_family op_cases_matmul = {matmul_count, matmul_get};
 
+/* ---- eigenvectors ---- */
+
+/*
+ * a [B,n,n] with 0, 3, 6, ... added to its diagonal, so that no two values are near each other and
+ * no vector's largest entry is in doubt.
+ */
+static sftn_value spread_diagonal(sftn_graph *g, sftn_value a)
+{
+    const int64_t n = sftn_value_shape(g, a).dim[SFTN_C];
+    sftn_value row[8];
+
+    for (int64_t i = 0; i < n; i++) {
+        row[i] = sftn_slice(g, a, SFTN_C, i, 1);
+        row[i] = sftn_add(g, row[i], sftn_pad(g, sftn_graph_constant(
+            g, (sftn_type){SFTN_SHAPE(1, 1, 1, 1), true}, 3.0f * (float)i), SFTN_H, i, n - 1 - i));
+    }
+    return sftn_concat(g, row, (int)n, SFTN_C);
+}
+
+/* Which: 0 the values, 1 the vectors, 2 a product of both. */
+static sftn_value build_eigh(sftn_graph *g, const sftn_value *in, const void *arg)
+{
+    const int which = *(const int *)arg;
+    sftn_value w, v;
+
+    sftn_eigh(g, spread_diagonal(g, in[0]), &w, &v);
+    return which == 0 ? w : which == 1 ? v : sftn_mul(g, w, sftn_square(g, v));
+}
+
+static const int64_t eigh_sizes[][2] = {{1, 1}, {3, 2}, {2, 3}, {2, 5}, {1, 8}};
+
+static int eigh_count(void)
+{
+    return 3 * (int)SFTN_COUNT(eigh_sizes);
+}
+
+static void eigh_get(int i, op_case *c)
+{
+    static const int which[] = {0, 1, 2};
+    static const char *const names[] = {"values", "vectors", "both"};
+    const int64_t *size = eigh_sizes[i / 3];
+
+    op_case_name_add(c, "eigh, %s", names[i % 3]);
+    op_case_input_add(c, SFTN_SHAPE(size[0], size[1], size[1], 1), true, OP_FILL_SIGNED);
+    op_case_name_shapes(c);
+    c->build = build_eigh;
+    c->arg = &which[i % 3];
+    c->grad = 1;
+}
+
+const op_case_family op_cases_eigh = {eigh_count, eigh_get};
+
 /* ---- labels ---- */
 
 BUILD(one_hot5, sftn_one_hot(g, in[0], 5))

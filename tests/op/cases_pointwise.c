@@ -29,6 +29,7 @@ WITH(to_narrow, sftn_cast(g, x, false))
 WITH(large_sigmoid, sftn_sigmoid(g, sftn_scale(g, x, 10.0f)))
 WITH(large_softplus, sftn_softplus(g, sftn_scale(g, x, 10.0f)))
 WITH(chain, sftn_relu(g, sftn_add(g, sftn_scale(g, x, 2.0f), sftn_tanh(g, x))))
+WITH(wide_erfc, sftn_erfc(g, sftn_scale(g, x, 3.0f)))
 /* clamp's slope as an op of its own is reached by differentiating twice only. */
 WITH(clamp_square, sftn_square(g, sftn_clamp(g, x, -0.4f, 0.6f)))
 
@@ -47,6 +48,8 @@ static const unary unary_rows[] = {
     {"sigmoid", sftn_sigmoid, OP_FILL_SIGNED},
     {"sigmoid of 10 x", large_sigmoid, OP_FILL_SIGNED},
     {"tanh", sftn_tanh, OP_FILL_SIGNED},
+    {"erfc", sftn_erfc, OP_FILL_SIGNED},
+    {"erfc of 3 x", wide_erfc, OP_FILL_SIGNED},
     {"softplus", sftn_softplus, OP_FILL_SIGNED},
     {"softplus of 10 x", large_softplus, OP_FILL_SIGNED},
     {"leaky_relu 0.1", leaky, OP_FILL_SPREAD},

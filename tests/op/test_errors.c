@@ -72,6 +72,7 @@ TEST(pooling_misfits_name_shape_and_window)
 TEST(matrix_and_move_misfits_name_both_shapes)
 {
     const sftn_matmul_spec plain = {false, false}, trans_b = {false, true};
+    sftn_value values, vectors;
 
     CHECK_MISFIT(sftn_matmul(g, in(g, 1, 2, 3, 1), in(g, 1, 4, 3, 1), plain),
                  "matmul: operands have shapes [1,2,3,1] and [1,4,3,1], which do not multiply");
@@ -79,6 +80,8 @@ TEST(matrix_and_move_misfits_name_both_shapes)
                  "[2,2,3,1] and [3,4,3,1] (transposed), which do not multiply");
     CHECK_MISFIT(sftn_matmul(g, in(g, 1, 2, 3, 2), in(g, 1, 3, 4, 1), plain),
                  "expected [B,R,K,1]");
+    CHECK_MISFIT((sftn_eigh(g, in(g, 2, 3, 4, 1), &values, &vectors), vectors),
+                 "eigh: matrices have shape [2,3,4,1], expected [B,n,n,1]");
     CHECK_MISFIT(sftn_reshape(g, in(g, 2, 3, 4, 5), SFTN_SHAPE(2, 3, 4, 6)),
                  "reshape: shape [2,3,4,5] has 120 elements, [2,3,4,6] has 144");
     CHECK_MISFIT(sftn_permute(g, in(g, 2, 3, 4, 5), (const int[]){0, 1, 1, 3}),

@@ -349,6 +349,37 @@ TEST(matrix_products_transpose_where_asked)
     check(matmul_tt, a, b, ARRAY(1, 3, 3, 1, 1, 4, 5, 2, 5, 7, 3, 6, 9));
 }
 
+static sftn_value eigenvalues(sftn_graph *g, const sftn_value *in)
+{
+    sftn_value values, vectors;
+
+    sftn_eigh(g, in[0], &values, &vectors);
+    return values;
+}
+
+static sftn_value eigenvectors(sftn_graph *g, const sftn_value *in)
+{
+    sftn_value values, vectors;
+
+    sftn_eigh(g, in[0], &values, &vectors);
+    return vectors;
+}
+
+TEST(eigenvalues_fall_and_vectors_point_up)
+{
+    const double h = sqrt(0.5);
+    const array rotated = ARRAY(1, 2, 2, 1, 1, 2, 2, 1), upper = ARRAY(1, 2, 2, 1, 1, 4, 0, 1);
+    const array zero = ARRAY(1, 2, 2, 1, 0, 0, 0, 0), negative = ARRAY(1, 1, 1, 1, -3);
+
+    check(eigenvalues, rotated, none, ARRAY(1, 2, 1, 1, 3, -1));
+    check(eigenvectors, rotated, none, ARRAY(1, 2, 2, 1, h, h, h, -h));
+    check(eigenvalues, upper, none, ARRAY(1, 2, 1, 1, 3, -1));
+    check(eigenvalues, zero, none, ARRAY(1, 2, 1, 1, 0, 0));
+    check(eigenvectors, zero, none, ARRAY(1, 2, 2, 1, 1, 0, 0, 1));
+    check(eigenvalues, negative, none, ARRAY(1, 1, 1, 1, -3));
+    check(eigenvectors, negative, none, ARRAY(1, 1, 1, 1, 1));
+}
+
 TEST(variance_is_the_biased_one)
 {
     check(variance, ARRAY(2, 1, 1, 2, 1, 3, 5, 7), none, ARRAY(1, 1, 1, 1, 5));

@@ -22,13 +22,24 @@ static sftn_params *vector(int64_t n)
     return p;
 }
 
-static sftn_optimizer open_sgd(sftn_params *p, sftn_sgd sgd)
+/* All weights of the stores are trained. */
+static sftn_optimizer open_stores(sftn_params *const *p, int n, sftn_sgd sgd)
 {
+    static sftn_span span[2];
     sftn_optimizer o;
     sftn_error err = {0};
 
-    CHECK_OK(sftn_optimizer_open(&o, &sgd, &p, 1, &err), &err);
+    for (int i = 0; i < n; i++)
+        span[i] = (sftn_span){
+            .store = i, .groups = 1, .count = sftn_params_weight_size(p[i])};
+    CHECK_OK(sftn_optimizer_open(&o, &sgd, p, n, &err), &err);
+    sftn_optimizer_train(&o, span, n);
     return o;
+}
+
+static sftn_optimizer open_sgd(sftn_params *p, sftn_sgd sgd)
+{
+    return open_stores(&p, 1, sgd);
 }
 
 /*
@@ -94,11 +105,8 @@ TEST(the_first_buffer_is_the_gradient)
 TEST(clipping_scales_to_the_norm_over_all_stores)
 {
     sftn_params *p[2] = {vector(1), vector(1)};
-    sftn_optimizer o;
-    sftn_error err = {0};
-    const sftn_sgd sgd = {.clip = 1.0};
+    sftn_optimizer o = open_stores(p, 2, (sftn_sgd){.clip = 1.0});
 
-    CHECK_OK(sftn_optimizer_open(&o, &sgd, p, 2, &err), &err);
     sftn_params_grads(p[0])[0] = 3.0f;
     sftn_params_grads(p[1])[0] = -4.0f;
     CHECK_NEAR(sftn_optimizer_norm(&o), 5.0, 1e-12);
@@ -108,6 +116,62 @@ TEST(clipping_scales_to_the_norm_over_all_stores)
     sftn_optimizer_close(&o);
     sftn_params_free(p[0]);
     sftn_params_free(p[1]);
+}
+
+TEST(weights_outside_the_spans_stay_as_they_are_and_count_for_no_norm)
+{
+    sftn_params *p = vector(64);
+    sftn_optimizer o = open_sgd(p, (sftn_sgd){.weight_decay = 0.5});
+    static const sftn_span span[] = {{0, 1, 0, 16}, {0, 1, 48, 16}};
+    float *w = sftn_params_weights(p), *g = sftn_params_grads(p);
+
+    sftn_optimizer_train(&o, span, 2);
+    for (int i = 0; i < 64; i++) {
+        w[i] = 2.0f;
+        g[i] = i < 16 || i >= 48 ? 0.5f : 1e9f;
+    }
+    CHECK_NEAR(sftn_optimizer_norm(&o), sqrt(32 * 0.25), 1e-12);
+    sftn_optimizer_step(&o, 1.0);
+    for (int i = 0; i < 64; i++)
+        CHECK(w[i] == (i < 16 || i >= 48 ? 0.5f : 2.0f));
+    sftn_optimizer_close(&o);
+    sftn_params_free(p);
+}
+
+/*
+ * w = 1, gradients a = 1, 2, -1 and b = 0.5, -1, 3, momentum 0.5 -+ 0.1, decay 0.1, rate 0.1:
+ *     u = 1.1                  v = 0.5         w = 1 - 0.16 = 0.84
+ *     u = 0.44 + 2.084         v = 0.3 - 1     w = 0.84 - 0.1824 = 0.6576
+ *     u = 1.0096 - 0.93424     v = -0.42 + 3   w = 0.6576 - 0.265536
+ * With a gradient of one group alone, momentum 0.5: of a, as above but for the rate; of b,
+ *     v = 0.6                  w = 0.94
+ *     v = 0.3 - 0.906          w = 0.94 + 0.0606 = 1.0006
+ */
+TEST(dot_gives_each_group_its_momentum_and_decays_once)
+{
+    sftn_params *p = vector(48);
+    sftn_optimizer o = open_sgd(p, (sftn_sgd){.momentum = 0.5, .weight_decay = 0.1, .dot = 0.1});
+    static const sftn_span span[] = {{0, 3, 0, 16}, {0, 1, 16, 16}, {0, 2, 32, 16}};
+    static const float a[] = {1.0f, 2.0f, -1.0f}, b[] = {0.5f, -1.0f, 3.0f};
+    static const double two[] = {0.84, 0.6576, 0.392064}, second[] = {0.94, 1.0006};
+    float *w = sftn_params_weights(p);
+
+    sftn_optimizer_train(&o, span, 3);
+    w[0] = w[16] = w[32] = 1.0f;
+    for (int step = 0; step < 3; step++) {
+        sftn_params_grads(p)[0] = sftn_params_grads(p)[16] = a[step];
+        sftn_params_grads(o.second[0])[0] = sftn_params_grads(o.second[0])[32] = b[step];
+        sftn_optimizer_step(&o, 0.1);
+        CHECK_NEAR((double)w[0], two[step], 1e-6);
+        if (step < 2)
+            CHECK_NEAR((double)w[32], second[step], 1e-6);
+        if (step == 1)
+            CHECK_NEAR((double)w[16], 0.6261, 1e-6);
+    }
+    sftn_optimizer_reset(&o);
+    CHECK(o.momentum[0][0] == 0.0f && sftn_params_weights(o.second[0])[0] == 0.0f);
+    sftn_optimizer_close(&o);
+    sftn_params_free(p);
 }
 
 TEST(gradients_below_the_clip_norm_are_left_alone)

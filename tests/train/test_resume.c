@@ -15,6 +15,7 @@ typedef struct variety {
     int64_t validation;
     double ema;
     sftn_precision precision;
+    double dot;
 } variety;
 
 static sftn_job make_job(const variety *v)
@@ -27,6 +28,7 @@ static sftn_train_options make_options(const variety *v, const char *dir)
     sftn_train_options o = small_options(dir);
 
     o.ema = v->ema;
+    o.dot = v->dot;
     o.plan.precision = v->precision;
     return o;
 }
@@ -84,24 +86,29 @@ static void check_variety(const variety *v)
 
 TEST(a_teacher_with_branches_resumes_bit_exactly)
 {
-    check_variety(&(const variety){"teacher", "sftn", 0, 0.0, SFTN_FLOAT32});
+    check_variety(&(const variety){"teacher", "sftn", 0, 0.0, SFTN_FLOAT32, 0.0});
 }
 
 TEST(averages_and_the_best_epoch_resume_bit_exactly)
 {
-    check_variety(&(const variety){"averaged", "plain", 4, 0.9, SFTN_FLOAT32});
+    check_variety(&(const variety){"averaged", "plain", 4, 0.9, SFTN_FLOAT32, 0.0});
 }
 
 TEST(a_distillation_resumes_bit_exactly)
 {
-    check_variety(&(const variety){"student", NULL, 0, 0.0, SFTN_FLOAT32});
+    check_variety(&(const variety){"student", NULL, 0, 0.0, SFTN_FLOAT32, 0.0});
+}
+
+TEST(a_distillation_with_two_momenta_resumes_bit_exactly)
+{
+    check_variety(&(const variety){"dot", NULL, 0, 0.0, SFTN_FLOAT32, 0.075});
 }
 
 TEST(a_bfloat16_run_resumes_bit_exactly)
 {
     if (test_quick())
         SKIP("SFTN_QUICK");
-    check_variety(&(const variety){"bfloat16", "plain", 0, 0.0, SFTN_BFLOAT16});
+    check_variety(&(const variety){"bfloat16", "plain", 0, 0.0, SFTN_BFLOAT16, 0.0});
 }
 
 /* ---- a crash ---- */

@@ -19,7 +19,7 @@ static const struct kind {
     {"resnet8", {"kd", NULL}, 1, 2},
     {"resnet14", {"at", "kd"}, 2, 3},
     {"resnet8", {NULL, NULL}, 3, 2},
-    {"resnet8", {"at", NULL}, 1, 2},
+    {"resnet8", {"crd", NULL}, 1, 2},
 };
 
 /* A teacher's run directory, made once. */
@@ -51,6 +51,7 @@ static sftn_job make_job(const struct kind *k, const sftn_dataset *data, const s
         .classes = 10,
         .channels = 3,
         .image_size = 32,
+        .data = data,
         .seed = k->seed,
     };
     sftn_error err = {0};
@@ -60,7 +61,8 @@ static sftn_job make_job(const struct kind *k, const sftn_dataset *data, const s
         return small_teacher("plain", k->network, NULL);
     for (int i = 0; i < 2 && k->method[i]; i++)
         options.use[options.nuse++] =
-            (sftn_method_use){sftn_distiller_find(k->method[i], &err), NULL, i ? 1.0 : 10.0};
+            (sftn_method_use){.method = sftn_distiller_find(k->method[i], &err),
+                              .weight = i ? 1.0 : 10.0};
     CHECK_OK(sftn_distill_job(&options, &job, &err), &err);
     return job;
 }

@@ -4,6 +4,7 @@
 #include "test.h"
 #include "train/small.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -312,4 +313,66 @@ TEST(a_stepper_learns_the_batch_it_is_given)
     CHECK(last < first);
     sftn_stepper_free(s);
     sftn_job_free(&job);
+}
+
+/* ---- DOT ---- */
+
+/* resnet8's first weights after `epochs` epochs of one step each; w has room for 432. */
+static void train_dot(const char *dir, double dot, int epochs, float *w)
+{
+    sftn_dataset *data = small_data(32, 0);
+    sftn_job job = small_student(NULL);
+    sftn_train_options o = small_options(dir);
+
+    o.dot = dot;
+    o.schedule.epochs = epochs;
+    small_train(&job, data, &o);
+    memcpy(w, sftn_params_value(job.params[0], 0), 432 * sizeof *w);
+    sftn_job_free(&job);
+    sftn_dataset_close(data);
+}
+
+static double distance(const float *a, const float *b)
+{
+    double sum = 0.0;
+
+    for (int i = 0; i < 432; i++)
+        sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    return sqrt(sum);
+}
+
+/* Momenta meet gradients in the second step only. */
+TEST(dot_begins_as_plain_momentum_does_and_then_parts_from_it)
+{
+    float plain[2][432], dot[2][432];
+
+    for (int i = 0; i < 2; i++) {
+        train_dot("plain_momentum", 0.0, i + 1, plain[i]);
+        train_dot("two_momenta", 0.09, i + 1, dot[i]);
+    }
+    CHECK(distance(plain[0], dot[0]) < 1e-4 * distance(plain[0], plain[1]));
+    CHECK(distance(plain[1], dot[1]) > 1e-3 * distance(plain[0], plain[1]));
+}
+
+TEST(dot_needs_two_groups_of_terms_and_plain_steps)
+{
+    sftn_dataset *data = small_data(32, 0);
+    sftn_job teacher = small_teacher("plain", "resnet8", NULL), student = small_student(NULL);
+    sftn_train_options o = small_options("groups");
+    sftn_error err = {0};
+    sftn_train_result r;
+
+    o.dot = 0.05;
+    CHECK_FAILS(sftn_train(&teacher, data, &o, NULL, &r, &err), SFTN_ERR_ARGUMENT, &err,
+                "no term of the latter");
+    o.nesterov = true;
+    CHECK_FAILS(sftn_train(&student, data, &o, NULL, &r, &err), SFTN_ERR_ARGUMENT, &err,
+                "not defined together with Nesterov");
+    o.nesterov = false;
+    o.dot = 0.1;
+    CHECK_FAILS(sftn_train(&student, data, &o, NULL, &r, &err), SFTN_ERR_ARGUMENT, &err,
+                "momenta of 0.9 apart by 0.1");
+    sftn_job_free(&teacher);
+    sftn_job_free(&student);
+    sftn_dataset_close(data);
 }

@@ -4,11 +4,13 @@
 #include "backend/cpu/dnnl_common.h"
 #include "op/batch_norm.h"
 #include "op/conv2d.h"
+#include "op/eigh.h"
 #include "op/labels.h"
 #include "op/matmul.h"
 #include "op/move.h"
 #include "op/pool2d.h"
 #include "op/reduce.h"
+#include "op/rows.h"
 #include "op/softmax.h"
 
 #include <stdlib.h>
@@ -94,7 +96,7 @@ int sftn_cpu_join_dims(int ndims, int64_t *dim, int n, int64_t (*stride)[SFTN_DI
     return out;
 }
 
-static sftn_status cpu_open(sftn_precision precision, void **state, sftn_error *err)
+static sftn_status cpu_open(const sftn_plan_options *options, void **state, sftn_error *err)
 {
     sftn_cpu *cpu = sftn_calloc(1, sizeof *cpu);
     sftn_status status;
@@ -102,7 +104,8 @@ static sftn_status cpu_open(sftn_precision precision, void **state, sftn_error *
     *state = NULL;
     if (cpu == NULL)
         return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory for the cpu backend");
-    cpu->precision = precision;
+    cpu->precision = options->precision;
+    cpu->no_winograd = options->no_winograd;
     cpu->threads = sftn_get_threads();
     cpu->k = sftn_cpu_kernels_here();
     status = sftn_dnnl_open(cpu->threads, &cpu->dnnl, err);
@@ -121,6 +124,7 @@ static void cpu_close(void *state)
     if (cpu == NULL)
         return;
     sftn_dnnl_close(cpu->dnnl);
+    sftn_winograd_close(cpu->winograd);
     free(cpu);
 }
 

@@ -11,14 +11,17 @@
 #include "backend/backend.h"
 #include "backend/cpu/kernels/kernels.h"
 
-typedef struct sftn_dnnl sftn_dnnl; /* dnnl_common.h */
+typedef struct sftn_dnnl sftn_dnnl;                       /* dnnl_common.h */
+typedef struct sftn_winograd_packed sftn_winograd_packed; /* winograd.c */
 
 /* State of one plan. */
 typedef struct sftn_cpu {
     sftn_precision precision;
+    bool no_winograd;
     int threads;
     const sftn_cpu_kernels *k;
     sftn_dnnl *dnnl;
+    sftn_winograd_packed *winograd; /* list of its packed layouts */
 } sftn_cpu;
 
 /* Makes a kernel for one op; the contract is that of sftn_backend.kernel. */
@@ -29,10 +32,24 @@ typedef sftn_status sftn_cpu_maker(sftn_cpu *cpu, sftn_kernel_request *r, sftn_k
 #undef SFTN_CPU_KERNEL
 sftn_cpu_maker sftn_cpu_pointwise; /* every op of pointwise.def */
 
+/* A kernel that copies src to dst. */
+typedef sftn_status sftn_cpu_reorder_maker(sftn_cpu *cpu, const sftn_desc *src,
+                                           const sftn_desc *dst, sftn_kernel *kernel,
+                                           sftn_error *err);
+
+/*
+ * A layout of some kernel's own: what sftn_desc.packed points to begins with this.  Its address is
+ * its identity, so equal layouts of a plan share one.
+ */
+typedef struct sftn_packing {
+    sftn_cpu_reorder_maker *reorder; /* to or from it */
+} sftn_packing;
+
 sftn_status sftn_cpu_reorder(void *state, const sftn_desc *src, const sftn_desc *dst,
                              sftn_kernel *kernel, sftn_error *err);
+void sftn_winograd_close(sftn_winograd_packed *list);
 
-/* The loops for this machine; the environment variable SFTN_ISA=generic|avx2|avx512 limits them. */
+/* The loops for this machine; the environment variable SFTN_ISA limits them (isa.c). */
 const sftn_cpu_kernels *sftn_cpu_kernels_here(void);
 
 /* ---- helpers of makers ---- */

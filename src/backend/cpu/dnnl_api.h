@@ -7,6 +7,7 @@
 #ifndef SFTN_BACKEND_CPU_DNNL_API_H
 #define SFTN_BACKEND_CPU_DNNL_API_H
 
+#include "backend/cpu/conv.h"
 #include "backend/cpu/dnnl_common.h"
 
 #include <oneapi/dnnl/dnnl.h>
@@ -18,8 +19,6 @@ typedef const_dnnl_memory_desc_t sftn_const_md;
 #define SFTN_MD(m) (&(m))
 typedef const dnnl_memory_desc_t *sftn_const_md;
 #endif
-
-typedef enum sftn_conv_kind { SFTN_CONV_FORWARD, SFTN_CONV_DATA, SFTN_CONV_WEIGHT } sftn_conv_kind;
 
 /* A convolution as oneDNN is asked for it; weights have 5 dimensions where there are groups. */
 typedef struct sftn_conv_problem {

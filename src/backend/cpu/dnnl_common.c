@@ -7,8 +7,9 @@
 
 enum { MAX_ARGS = 5 };
 
-/* A layout of oneDNN's choice; its address is its identity (sftn_desc.packed). */
+/* A layout of oneDNN's choice. */
 typedef struct sftn_packed {
+    sftn_packing packing;
     dnnl_memory_desc_t md;
     struct sftn_packed *next;
 } sftn_packed;
@@ -77,6 +78,13 @@ sftn_status sftn_dnnl_open(int threads, sftn_dnnl **d, sftn_error *err)
     return SFTN_OK;
 }
 
+bool sftn_dnnl_has_amx(void)
+{
+    const unsigned amx = dnnl_cpu_isa_avx512_core_amx;
+
+    return ((unsigned)dnnl_get_effective_cpu_isa() & amx) == amx;
+}
+
 void sftn_dnnl_close(sftn_dnnl *d)
 {
     if (d == NULL)
@@ -117,6 +125,8 @@ static dnnl_status_t plain_like(dnnl_memory_desc_t *m, sftn_const_md md, dnnl_da
     return sftn_md_strided(m, n, copy, type, stride);
 }
 
+static sftn_cpu_reorder_maker reorder;
+
 static const sftn_packed *intern(sftn_dnnl *d, sftn_const_md md)
 {
     sftn_packed *p;
@@ -129,6 +139,7 @@ static const sftn_packed *intern(sftn_dnnl *d, sftn_const_md md)
         free(p);
         return NULL;
     }
+    p->packing.reorder = reorder;
     p->next = d->packed;
     d->packed = p;
     return p;
@@ -286,9 +297,10 @@ static dnnl_status_t reorder_pd(sftn_dnnl *d, const sftn_desc *src, const sftn_d
     return status;
 }
 
-sftn_status sftn_dnnl_reorder(sftn_dnnl *d, const sftn_desc *src, const sftn_desc *dst,
-                              sftn_kernel *kernel, sftn_error *err)
+static sftn_status reorder(sftn_cpu *cpu, const sftn_desc *src, const sftn_desc *dst,
+                           sftn_kernel *kernel, sftn_error *err)
 {
+    sftn_dnnl *const d = cpu->dnnl;
     dnnl_memory_desc_t from = {0}, to = {0};
     dnnl_primitive_desc_t pd = NULL;
     dnnl_status_t status;

@@ -11,8 +11,7 @@
 sftn_status sftn_dnnl_open(int threads, sftn_dnnl **d, sftn_error *err);
 void sftn_dnnl_close(sftn_dnnl *d); /* NULL: nothing */
 
-/* A copy to or from a packed layout. */
-sftn_status sftn_dnnl_reorder(sftn_dnnl *d, const sftn_desc *src, const sftn_desc *dst,
-                              sftn_kernel *kernel, sftn_error *err);
+/* True where oneDNN multiplies bfloat16 matrices with AMX. */
+bool sftn_dnnl_has_amx(void);
 
 #endif

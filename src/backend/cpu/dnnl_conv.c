@@ -1,5 +1,5 @@
 /*
- * dnnl_conv: the three convolutions on oneDNN: images channels last, weights in the layout that
+ * dnnl_conv: convolutions on oneDNN: images channels last, weights in the layout that
  * oneDNN likes best.
  *
  * A bfloat16 plan asks for bfloat16 kernels first; where the machine has none (or only a slow
@@ -7,15 +7,7 @@
  */
 #include "backend/cpu/dnnl_api.h"
 
-#include "op/conv2d.h"
-
 #include <string.h>
-
-/* One convolution, whichever of its three sides is wanted. */
-typedef struct conv_shape {
-    sftn_shape x, w, y;
-    int stride, pad, groups;
-} conv_shape;
 
 typedef struct conv_pd {
     sftn_conv_problem problem;
@@ -35,7 +27,7 @@ static void conv_pd_free(conv_pd *c)
 }
 
 /* Padding after the last pixel such that the output comes out as large as inference said. */
-static dnnl_dim_t pad_after(const conv_shape *s, int axis)
+static dnnl_dim_t pad_after(const sftn_conv *s, int axis)
 {
     const int64_t covered = (s->y.dim[axis] - 1) * s->stride + s->w.dim[axis];
     const int64_t need = covered - s->x.dim[axis] - s->pad;
@@ -43,7 +35,7 @@ static dnnl_dim_t pad_after(const conv_shape *s, int axis)
     return need > 0 ? need : 0;
 }
 
-static dnnl_status_t describe(conv_pd *c, const conv_shape *s, dnnl_data_type_t type,
+static dnnl_status_t describe(conv_pd *c, const sftn_conv *s, dnnl_data_type_t type,
                               dnnl_data_type_t weight_type)
 {
     const int64_t *w = s->w.dim, groups = s->groups;
@@ -66,7 +58,7 @@ static dnnl_status_t describe(conv_pd *c, const conv_shape *s, dnnl_data_type_t 
 }
 
 /* Primitive descriptors for these types; false: oneDNN has none. */
-static bool find_pd(sftn_dnnl *d, const conv_shape *s, sftn_conv_kind kind, dnnl_data_type_t type,
+static bool find_pd(sftn_dnnl *d, const sftn_conv *s, sftn_conv_kind kind, dnnl_data_type_t type,
                     dnnl_data_type_t weight_type, conv_pd *c)
 {
     conv_pd forward;
@@ -96,28 +88,22 @@ static bool find_pd(sftn_dnnl *d, const conv_shape *s, sftn_conv_kind kind, dnnl
 }
 
 /* The first of the types in order of preference that oneDNN has a fast kernel for. */
-static bool choose_pd(const sftn_cpu *cpu, const conv_shape *s, sftn_conv_kind kind, conv_pd *c)
+static bool choose_pd(const sftn_cpu *cpu, const sftn_conv *s, conv_pd *c)
 {
     static const dnnl_data_type_t order[][2] = {
         {dnnl_bf16, dnnl_f32}, {dnnl_bf16, dnnl_bf16}, {dnnl_f32, dnnl_f32}};
 
     for (size_t i = cpu->precision == SFTN_BFLOAT16 ? 0 : 2; i < SFTN_COUNT(order); i++) {
         /* float32 weights beside bfloat16 images exist for the weight gradient alone */
-        if (order[i][0] != order[i][1] && kind != SFTN_CONV_WEIGHT)
+        if (order[i][0] != order[i][1] && s->kind != SFTN_CONV_WEIGHT)
             continue;
-        if (!find_pd(cpu->dnnl, s, kind, order[i][0], order[i][1], c))
+        if (!find_pd(cpu->dnnl, s, s->kind, order[i][0], order[i][1], c))
             continue;
         if (order[i][0] == dnnl_f32 || strstr(sftn_dnnl_name(c->pd), "ref") == NULL)
             return true;
         conv_pd_free(c);
     }
     return false;
-}
-
-static double conv_flops(const conv_shape *s)
-{
-    return 2.0 * (double)sftn_shape_count(&s->y) *
-           (double)(s->w.dim[1] * s->w.dim[2] * s->w.dim[3]);
 }
 
 static sftn_const_md diff_weights(const conv_pd *c)
@@ -129,7 +115,7 @@ static sftn_const_md diff_weights(const conv_pd *c)
  * The number of equal parts of the batch that a weight gradient is made of: one for each thread
  * where the images can be dealt out evenly, else 1.
  */
-static int weight_parts(const sftn_cpu *cpu, const conv_shape *s)
+static int weight_parts(const sftn_cpu *cpu, const sftn_conv *s)
 {
     const sftn_dnnl *d = cpu->dnnl;
 
@@ -140,19 +126,18 @@ static int weight_parts(const sftn_cpu *cpu, const conv_shape *s)
  * A primitive descriptor for one of *parts parts of the batch; *parts becomes 1 where the parts'
  * results could not be added in float32.
  */
-static bool choose_part(const sftn_cpu *cpu, const conv_shape *s, sftn_conv_kind kind, int *parts,
-                        conv_pd *c)
+static bool choose_part(const sftn_cpu *cpu, const sftn_conv *s, int *parts, conv_pd *c)
 {
     const sftn_dnnl *d = cpu->dnnl;
 
     if (*parts > 1) {
-        conv_shape part = *s;
+        sftn_conv part = *s;
         bool ok;
 
         part.x.dim[SFTN_N] /= *parts;
         part.y.dim[SFTN_N] /= *parts;
         sftn_dnnl_use_threads(&d->lane[0]);
-        ok = choose_pd(cpu, &part, kind, c);
+        ok = choose_pd(cpu, &part, c);
         if (ok && sftn_md_type(diff_weights(c)) == dnnl_f32)
             return true;
         if (ok)
@@ -160,15 +145,14 @@ static bool choose_part(const sftn_cpu *cpu, const conv_shape *s, sftn_conv_kind
         *parts = 1;
     }
     sftn_dnnl_use_threads(d);
-    return choose_pd(cpu, s, kind, c);
+    return choose_pd(cpu, s, c);
 }
 
-/* x, w, y name the request's descriptors of the three sides. */
-static sftn_status make_conv(sftn_cpu *cpu, sftn_kernel_request *r, const conv_shape *s,
-                             sftn_conv_kind kind, sftn_desc *x, sftn_desc *w, sftn_desc *y,
-                             sftn_kernel *kernel, sftn_error *err)
+sftn_status sftn_dnnl_conv(sftn_cpu *cpu, const sftn_conv *s, sftn_kernel *kernel,
+                           sftn_error *err)
 {
     static const char *const names[] = {"conv", "conv data", "conv weight"};
+    const sftn_conv_kind kind = s->kind;
     const bool weight = kind == SFTN_CONV_WEIGHT, data = kind == SFTN_CONV_DATA;
     int parts = weight ? weight_parts(cpu, s) : 1;
     sftn_status status;
@@ -176,15 +160,14 @@ static sftn_status make_conv(sftn_cpu *cpu, sftn_kernel_request *r, const conv_s
     sftn_const_md md;
     conv_pd c;
 
-    if (!choose_part(cpu, s, kind, &parts, &c))
+    if (!choose_part(cpu, s, &parts, &c))
         return sftn_fail(err, SFTN_ERR_UNSUPPORTED,
-                         "oneDNN has no kernel for a %s of these sizes on this machine",
-                         r->node->op->name);
+                         "oneDNN has no kernel for a %s of these sizes on this machine", s->op);
     dtype = sftn_md_type(SFTN_MD(c.problem.x)) == dnnl_bf16 ? SFTN_BF16 : SFTN_F32;
-    *x = sftn_desc_of(&s->x, dtype, SFTN_NHWC);
-    *y = sftn_desc_of(&s->y, dtype, SFTN_NHWC);
+    *s->dx = sftn_desc_of(&s->x, dtype, SFTN_NHWC);
+    *s->dy = sftn_desc_of(&s->y, dtype, SFTN_NHWC);
     md = weight ? diff_weights(&c) : dnnl_primitive_desc_query_md(c.pd, dnnl_query_weights_md, 0);
-    status = sftn_dnnl_desc(cpu->dnnl, &s->w, md, w, err);
+    status = sftn_dnnl_desc(cpu->dnnl, &s->w, md, s->dw, err);
     if (status == SFTN_OK) {
         const sftn_dnnl_arg arg[] = {
             {data ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, data ? SFTN_DNNL_OUT : SFTN_DNNL_IN, 0,
@@ -196,41 +179,10 @@ static sftn_status make_conv(sftn_cpu *cpu, sftn_kernel_request *r, const conv_s
              SFTN_MD(c.problem.y)},
         };
 
-        status = parts > 1 ? sftn_dnnl_split_weight(cpu->dnnl, c.pd, parts, arg, 3, x, y, w, kernel,
-                                                    err)
+        status = parts > 1 ? sftn_dnnl_split_weight(cpu->dnnl, c.pd, parts, arg, 3, s->dx, s->dy,
+                                                    s->dw, kernel, err)
                            : sftn_dnnl_kernel(cpu->dnnl, c.pd, names[kind], arg, 3, kernel, err);
     }
-    kernel->flops = conv_flops(s);
     conv_pd_free(&c);
     return status;
-}
-
-sftn_status sftn_cpu_conv2d(sftn_cpu *cpu, sftn_kernel_request *r, sftn_kernel *kernel,
-                            sftn_error *err)
-{
-    const sftn_conv2d_attr *a = r->node->attr;
-    const conv_shape s = {r->in_type[0].shape, r->in_type[1].shape, r->out_type[0].shape,
-                          a->stride, a->pad, a->groups};
-
-    return make_conv(cpu, r, &s, SFTN_CONV_FORWARD, &r->in[0], &r->in[1], &r->out[0], kernel, err);
-}
-
-sftn_status sftn_cpu_conv2d_data(sftn_cpu *cpu, sftn_kernel_request *r, sftn_kernel *kernel,
-                                 sftn_error *err)
-{
-    const sftn_conv2d_attr *a = r->node->attr;
-    const conv_shape s = {r->out_type[0].shape, r->in_type[1].shape, r->in_type[0].shape,
-                          a->stride, a->pad, a->groups};
-
-    return make_conv(cpu, r, &s, SFTN_CONV_DATA, &r->out[0], &r->in[1], &r->in[0], kernel, err);
-}
-
-sftn_status sftn_cpu_conv2d_weight(sftn_cpu *cpu, sftn_kernel_request *r, sftn_kernel *kernel,
-                                   sftn_error *err)
-{
-    const sftn_conv2d_attr *a = r->node->attr;
-    const conv_shape s = {r->in_type[0].shape, r->out_type[0].shape, r->in_type[1].shape,
-                          a->stride, a->pad, a->groups};
-
-    return make_conv(cpu, r, &s, SFTN_CONV_WEIGHT, &r->in[0], &r->out[0], &r->in[1], kernel, err);
 }

@@ -49,6 +49,7 @@ sftn_status sftn_cpu_matmul(sftn_cpu *cpu, sftn_kernel_request *r, sftn_kernel *
         status = sftn_dnnl_kernel(cpu->dnnl, pd, "matmul", arg, 3, kernel, err);
         dnnl_primitive_desc_destroy(pd);
     }
+    kernel->product = true;
     kernel->flops = 2.0 * (double)sftn_shape_count(&r->out[0].shape) *
                     (double)r->in[0].shape.dim[spec->trans_a ? SFTN_C : SFTN_H];
     sftn_md_free(&a);

@@ -267,11 +267,12 @@ sftn_status sftn_cpu_pad(sftn_cpu *cpu, sftn_kernel_request *r, sftn_kernel *ker
 sftn_status sftn_cpu_reorder(void *state, const sftn_desc *src, const sftn_desc *dst,
                              sftn_kernel *kernel, sftn_error *err)
 {
+    const sftn_packing *packing = dst->layout == SFTN_PACKED ? dst->packed : src->packed;
     sftn_cpu *cpu = state;
     move_kernel *k;
 
-    if (src->layout == SFTN_PACKED || dst->layout == SFTN_PACKED)
-        return sftn_dnnl_reorder(cpu->dnnl, src, dst, kernel, err);
+    if (packing != NULL)
+        return packing->reorder(cpu, src, dst, kernel, err);
     k = new_move(cpu, dst, src->layout == dst->layout ? "convert" : "transpose", kernel);
     if (k == NULL)
         return sftn_cpu_out_of_memory("reorder", err);

@@ -2,15 +2,16 @@
  * kernels.h: the cpu backend's own inner loops.
  *
  * Every file of this folder is compiled once for each instruction set, with SFTN_ISA naming it
- * (generic, avx2, avx512) and flags to match; the one exported symbol of each build is its table
- * of functions, sftn_cpu_kernels_<isa>.  All functions run on the calling thread and allocate
- * nothing; threads and memory are the caller's business.
+ * (generic, avx2, avx512, avx512_bf16) and flags to match; the one exported symbol of each build
+ * is its table of functions, sftn_cpu_kernels_<isa>.  All functions run on the calling thread and
+ * allocate nothing; threads and memory are the caller's business.
  *
  * Arrays hold float, or bfloat16 where a flag says so.
  */
 #ifndef SFTN_BACKEND_CPU_KERNELS_H
 #define SFTN_BACKEND_CPU_KERNELS_H
 
+#include "backend/cpu/kernels/winograd.h"
 #include "op/fused.h"
 
 /* ---- pointwise programs ---- */
@@ -127,6 +128,15 @@ typedef struct sftn_cpu_kernels {
     /* y [rows,c] = softmax of the rows of x, or its logarithm */
     void (*softmax)(const void *x, bool bf16, int64_t rows, int64_t c, bool logarithm, float *y);
 
+    /*
+     * Rows of table [records, width] by numbers [count]: y[k] = <row, x>, and y [width] = sum of
+     * weight[k] row.
+     */
+    void (*rows_dot)(const float *table, int64_t records, int64_t width, const float *rows,
+                     int64_t count, const float *x, float *y);
+    void (*rows_mix)(const float *table, int64_t records, int64_t width, const float *rows,
+                     int64_t count, const float *weight, float *y);
+
     /* Copy entries first .. last - 1 of the outermost dimension. */
     void (*move)(const sftn_move *m, const void *src, void *dst, int64_t first, int64_t last);
 
@@ -138,6 +148,11 @@ typedef struct sftn_cpu_kernels {
     void (*max_pool_which)(const sftn_pool_map *m, const void *x, uint16_t *which, int64_t row);
     void (*max_pool_grad)(const sftn_pool_map *m, const uint16_t *which, const void *gy, void *gx,
                           int64_t row);
+
+    const sftn_winograd_kernels *winograd;
+
+    /* Arithmetic done, in registers: of pairs of bfloat16 where that is an instruction. */
+    double (*multiply_adds)(bool bf16, int64_t rounds);
 } sftn_cpu_kernels;
 
 #define SFTN_ISA_JOIN2(name, isa) name##_##isa
@@ -266,6 +281,10 @@ void K(moments)(const void *x, bool bf16, int64_t rows, int64_t c, const float *
 void K(norm_sums)(const void *x, bool x_bf16, const void *gy, bool gy_bf16, int64_t rows,
                   int64_t c, const float *center, double *s1, double *s2);
 void K(softmax)(const void *x, bool bf16, int64_t rows, int64_t c, bool logarithm, float *y);
+void K(rows_dot)(const float *table, int64_t records, int64_t width, const float *rows,
+                 int64_t count, const float *x, float *y);
+void K(rows_mix)(const float *table, int64_t records, int64_t width, const float *rows,
+                 int64_t count, const float *weight, float *y);
 void K(move)(const sftn_move *m, const void *src, void *dst, int64_t first, int64_t last);
 void K(avg_pool)(const sftn_pool_map *m, const void *x, void *y, int64_t row);
 void K(avg_pool_grad)(const sftn_pool_map *m, const void *gy, void *gx, int64_t row);
@@ -273,6 +292,8 @@ void K(max_pool)(const sftn_pool_map *m, const void *x, void *y, int64_t row);
 void K(max_pool_which)(const sftn_pool_map *m, const void *x, uint16_t *which, int64_t row);
 void K(max_pool_grad)(const sftn_pool_map *m, const uint16_t *which, const void *gy, void *gx,
                       int64_t row);
+extern const sftn_winograd_kernels K(winograd);
+double K(multiply_adds)(bool bf16, int64_t rounds);
 #endif
 
 #endif

@@ -5,6 +5,7 @@
  * one vectorized loop over arrays in the first-level cache, so that memory is touched only by
  * loading operands and storing the result, whatever the length of the program.
  */
+#include "backend/cpu/kernels/vector.h"
 #include "backend/cpu/kernels/vmath.h"
 
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #define SFTN_TANH(x) k_tanh(x)
 #define SFTN_POW(x, y) k_pow(x, y)
 #define SFTN_ABS(x) k_abs(x)
+#define SFTN_ERFC(x) k_erfc(x)
 
 typedef void loop(float *o, const float *x, const float *y, float p, float q, int64_t n);
 
@@ -88,17 +90,35 @@ typedef void mixed_loop(void *o, const void *x, const void *y, const void *z, in
     CASES_AB(name) CASE(name, 4) CASE(name, 5) CASE(name, 6) CASE(name, 7) CASE(name, 12)    \
     CASE(name, 13) CASE(name, 14) CASE(name, 15)
 
-#define A k_get(x, xb, i)
-#define B k_get(y, yb, i)
-#define C k_get(z, zb, i)
+/* One element and a vector of elements: the two forms of what the formulas below are made of. */
+#define ONE(x, b) k_get(x, b, i)
+#define ALL(x, b) load(x, b, i)
 
-/* formula of A, B, C; cases: which of them may be bfloat16. */
+SFTN_INLINE float where1(float b, float a)
+{
+    return b > 0.0f ? a : 0.0f;
+}
+
+SFTN_INLINE vec muladd(vec a, vec b, vec c)
+{
+    return a * b + c;
+}
+
+/*
+ * GET, WHERE, MULADD: ALL, where_positive and muladd, or their forms for one element.  cases: which
+ * operands may be bfloat16.
+ */
 #define MIXED(name, formula, cases)                                                              \
     SFTN_INLINE void one_##name(void *o, const void *x, const void *y, const void *z, int64_t n, \
                                 bool xb, bool yb, bool zb, bool ob)                              \
     {                                                                                            \
+        int64_t i = 0;                                                                           \
+                                                                                                 \
         (void)y, (void)z, (void)yb, (void)zb;                                                    \
-        _Pragma("omp simd") for (int64_t i = 0; i < n; i++) k_set(o, ob, i, (formula));          \
+        for (; i + LANES <= n; i += LANES)                                                       \
+            store(o, ob, i, formula(ALL, where_positive, muladd));                               \
+        for (; i < n; i++)                                                                       \
+            k_set(o, ob, i, formula(ONE, where1, k_fma));                                        \
     }                                                                                            \
     static void mixed_##name(void *o, const void *x, const void *y, const void *z, int64_t n,    \
                              int bf16)                                                           \
@@ -108,15 +128,29 @@ typedef void mixed_loop(void *o, const void *x, const void *y, const void *z, in
         }                                                                                        \
     }
 
-MIXED(copy, A, CASES_A)
-MIXED(relu, A > 0.0f ? A : 0.0f, CASES_A)
-MIXED(add, A + B, CASES_AB)
-MIXED(mul, A * B, CASES_AB)
-MIXED(mask, B > 0.0f ? A : 0.0f, CASES_AB)
-MIXED(add_relu, A + B > 0.0f ? A + B : 0.0f, CASES_AB)
-MIXED(muladd, k_fma(A, B, C), CASES_AC)
-MIXED(muladd_relu, k_fma(A, B, C) > 0.0f ? k_fma(A, B, C) : 0.0f, CASES_AC)
-MIXED(add_mask, C > 0.0f ? A + B : 0.0f, CASES_ABC)
+#define A(GET) GET(x, xb)
+#define B(GET) GET(y, yb)
+#define C(GET) GET(z, zb)
+#define COPY(GET, WHERE, MULADD) A(GET)
+#define RELU(GET, WHERE, MULADD) WHERE(A(GET), A(GET))
+#define ADD(GET, WHERE, MULADD) (A(GET) + B(GET))
+#define MUL(GET, WHERE, MULADD) (A(GET) * B(GET))
+#define MASK(GET, WHERE, MULADD) WHERE(B(GET), A(GET))
+#define ADD_RELU(GET, WHERE, MULADD) WHERE(A(GET) + B(GET), A(GET) + B(GET))
+#define MULADD_(GET, WHERE, MULADD) MULADD(A(GET), B(GET), C(GET))
+#define MULADD_RELU(GET, WHERE, MULADD)                                                          \
+    WHERE(MULADD(A(GET), B(GET), C(GET)), MULADD(A(GET), B(GET), C(GET)))
+#define ADD_MASK(GET, WHERE, MULADD) WHERE(C(GET), A(GET) + B(GET))
+
+MIXED(copy, COPY, CASES_A)
+MIXED(relu, RELU, CASES_A)
+MIXED(add, ADD, CASES_AB)
+MIXED(mul, MUL, CASES_AB)
+MIXED(mask, MASK, CASES_AB)
+MIXED(add_relu, ADD_RELU, CASES_AB)
+MIXED(muladd, MULADD_, CASES_AC)
+MIXED(muladd_relu, MULADD_RELU, CASES_AC)
+MIXED(add_mask, ADD_MASK, CASES_ABC)
 
 /* True for positive numbers and infinity, from the bits of a bfloat16. */
 SFTN_INLINE bool positive16(uint16_t h)
@@ -245,8 +279,8 @@ void K(expand)(const sftn_pw_program *g, int operand, const void *src, float *ds
         }
 }
 
-static void load(float *dst, const sftn_pw_program *g, const sftn_pw_operand *op, const void *src,
-                 int64_t start, int64_t n)
+static void load_operand(float *dst, const sftn_pw_program *g, const sftn_pw_operand *op,
+                         const void *src, int64_t start, int64_t n)
 {
     if (op->access == SFTN_PW_DENSE)
         K(widen)(dst, (const uint16_t *)src + start, n);
@@ -293,7 +327,7 @@ void K(pointwise)(const sftn_pw_program *g, void *const *in, void *out, int64_t 
             const sftn_pw_step *step = &g->step[s];
 
             if (step->op == SFTN_PW_LOAD)
-                load(reg[step->a], g, &g->operand[step->a], in[step->a], start, n);
+                load_operand(reg[step->a], g, &g->operand[step->a], in[step->a], start, n);
             else
                 execute(step, reg, n);
         }

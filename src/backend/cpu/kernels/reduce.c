@@ -5,7 +5,7 @@
  * the blocks in double.  The order depends on the shape alone.  Where there are few columns,
  * several rows are read as one wide row, so that vectors are full.
  */
-#include "backend/cpu/kernels/kernels.h"
+#include "backend/cpu/kernels/vector.h"
 
 /* WIDE: columns held at a time; BLOCK: rows summed in float; NARROW: fewer columns are widened. */
 enum { WIDE = 512, BLOCK = 64, NARROW = 128 };
@@ -134,9 +134,11 @@ void K(max_lines)(const void *x, bool bf16, int64_t rows, int64_t length, float 
                     : k_max(k_at(x, false, r * length), false, length);
 }
 
+/* ---- the two sums of batch normalization ---- */
+
 /*
- * The two sums of batch normalization over one block.  Of moments: u = x - center, v = u^2; of
- * its gradient: u = gy, v = gy (x - center).
+ * Of moments: u = x - center, sums of u and u^2; of its gradient: u = gy, sums of u and
+ * u (x - center).
  */
 typedef struct pair {
     const void *x, *gy;
@@ -144,70 +146,74 @@ typedef struct pair {
     double *s1, *s2;
 } pair;
 
-/* One row (x1 NULL) or two rows added to the partial sums. */
-SFTN_INLINE void add_rows(const void *x0, const void *x1, bool xb, const void *g0, const void *g1,
-                          bool gb, bool grad, int64_t width, const float *restrict center,
-                          float *restrict part1, float *restrict part2)
+enum { GROUP = 4 * LANES }; /* columns whose sums are held in registers */
+
+/* Columns c .. c + nv LANES - 1 of `rows` rows that begin at element `at`. */
+SFTN_INLINE void pair_block(const pair *p, bool xb, bool gb, bool grad, int nv, int64_t at,
+                            int64_t rows, int64_t stride, int64_t c)
 {
-    if (x1 == NULL) {
-#pragma omp simd
-        for (int64_t j = 0; j < width; j++) {
-            const float d0 = k_get(x0, xb, j) - center[j], u0 = grad ? k_get(g0, gb, j) : d0;
+    vec center[4], sum1[4], sum2[4];
 
-            part1[j] += u0;
-            part2[j] += u0 * d0;
+#pragma GCC unroll 4
+    for (int v = 0; v < nv; v++) {
+        center[v] = load_float(p->center + c + v * LANES);
+        sum1[v] = sum2[v] = (vec){0};
+    }
+    for (int64_t r = 0, i = at + c; r < rows; r++, i += stride)
+#pragma GCC unroll 4
+        for (int v = 0; v < nv; v++) {
+            const vec d = load(p->x, xb, i + v * LANES) - center[v];
+            const vec u = grad ? load(p->gy, gb, i + v * LANES) : d;
+
+            sum1[v] += u;
+            sum2[v] += u * d;
         }
-        return;
-    }
-#pragma omp simd
-    for (int64_t j = 0; j < width; j++) {
-        const float d0 = k_get(x0, xb, j) - center[j], u0 = grad ? k_get(g0, gb, j) : d0;
-        const float d1 = k_get(x1, xb, j) - center[j], u1 = grad ? k_get(g1, gb, j) : d1;
-
-        part1[j] += u0 + u1;
-        part2[j] += u0 * d0 + u1 * d1;
-    }
+#pragma GCC unroll 4
+    for (int v = 0; v < nv; v++)
+        for (int j = 0; j < LANES; j++) {
+            p->s1[c + v * LANES + j] += (double)sum1[v][j];
+            p->s2[c + v * LANES + j] += (double)sum2[v][j];
+        }
 }
 
-SFTN_INLINE void block_pair(const pair *p, bool xb, bool gb, bool grad, int64_t at, int64_t rows,
-                            int64_t stride, int64_t c, int64_t width)
+/* The same for one column. */
+SFTN_INLINE void pair_column(const pair *p, bool xb, bool gb, bool grad, int64_t at, int64_t rows,
+                             int64_t stride, int64_t c)
 {
-    _Alignas(64) float part1[WIDE], part2[WIDE];
-    const float *center = p->center + c;
+    float sum1 = 0.0f, sum2 = 0.0f;
 
-    for (int64_t j = 0; j < width; j++)
-        part1[j] = part2[j] = 0.0f;
-    for (int64_t r = 0; r < rows; r += 2) {
-        const int64_t i0 = at + r * stride + c, i1 = i0 + stride;
-        const void *x0 = k_at(p->x, xb, i0), *g0 = grad ? k_at(p->gy, gb, i0) : NULL;
+    for (int64_t r = 0, i = at + c; r < rows; r++, i += stride) {
+        const float d = k_get(p->x, xb, i) - p->center[c], u = grad ? k_get(p->gy, gb, i) : d;
 
-        if (r + 1 < rows)
-            add_rows(x0, k_at(p->x, xb, i1), xb, g0, grad ? k_at(p->gy, gb, i1) : NULL, gb, grad,
-                     width, center, part1, part2);
-        else
-            add_rows(x0, NULL, xb, g0, NULL, gb, grad, width, center, part1, part2);
+        sum1 += u;
+        sum2 += u * d;
     }
-#pragma omp simd
-    for (int64_t j = 0; j < width; j++) {
-        p->s1[c + j] += (double)part1[j];
-        p->s2[c + j] += (double)part2[j];
-    }
+    p->s1[c] += (double)sum1;
+    p->s2[c] += (double)sum2;
 }
 
 SFTN_INLINE void pair_columns(const pair *p, bool xb, bool gb, bool grad, int64_t at, int64_t rows,
                               int64_t cols)
 {
-    for (int64_t r = 0; r < rows; r += BLOCK)
-        for (int64_t c = 0; c < cols; c += WIDE)
-            block_pair(p, xb, gb, grad, at + r * cols, rows - r < BLOCK ? rows - r : BLOCK, cols,
-                       c, cols - c < WIDE ? cols - c : WIDE);
+    for (int64_t r = 0; r < rows; r += BLOCK) {
+        const int64_t n = rows - r < BLOCK ? rows - r : BLOCK, first = at + r * cols;
+        int64_t c = 0;
+
+        for (; c + GROUP <= cols; c += GROUP)
+            pair_block(p, xb, gb, grad, 4, first, n, cols, c);
+        for (; c + LANES <= cols; c += LANES)
+            pair_block(p, xb, gb, grad, 1, first, n, cols, c);
+        for (; c < cols; c++)
+            pair_column(p, xb, gb, grad, first, n, cols, c);
+    }
 }
 
+/* Few columns: several rows are one wide row, a group of columns. */
 SFTN_INLINE void pair_rows(const pair *p, bool xb, bool gb, bool grad, int64_t rows, int64_t cols)
 {
-    const int64_t m = widening(cols, cols), wide = rows / m;
-    _Alignas(64) float center[WIDE];
-    double s1[WIDE] = {0.0}, s2[WIDE] = {0.0};
+    const int64_t m = cols < GROUP && GROUP % cols == 0 ? GROUP / cols : 1, wide = rows / m;
+    _Alignas(64) float center[GROUP];
+    double s1[GROUP] = {0.0}, s2[GROUP] = {0.0};
     const pair q = {p->x, p->gy, center, s1, s2};
 
     if (m == 1 || wide == 0) {

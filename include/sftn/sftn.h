@@ -5,6 +5,7 @@
 #include "sftn/data.h"
 #include "sftn/distill.h"
 #include "sftn/model.h"
+#include "sftn/mutual.h"
 #include "sftn/nn.h"
 #include "sftn/plan.h"
 #include "sftn/profile.h"

@@ -11,6 +11,7 @@
 
 #include "sftn/data.h"
 #include "sftn/distill.h"
+#include "sftn/mutual.h"
 #include "sftn/schedule.h"
 #include "sftn/teacher.h"
 
@@ -61,6 +62,8 @@ typedef struct sftn_job {
     sftn_params *params[SFTN_MAX_STORES]; /* trained; [0] is the network itself (owned by self) */
     const char *params_name[SFTN_MAX_STORES]; /* "model", "branches", "method" */
     int nparams;
+    /* Of the stores from [1] on, which are networks trained beside the first; NULL: none. */
+    const sftn_model *peer[SFTN_MAX_STORES];
     sftn_job_phase phase[SFTN_MAX_PHASES]; /* before the main one, in their order */
     int nphases;
     const sftn_model *model; /* the network being trained */
@@ -117,6 +120,20 @@ typedef struct sftn_distill_options {
 SFTN_API sftn_status sftn_distill_job(const sftn_distill_options *options, sftn_job *job,
                                       sftn_error *err);
 
+/* Several networks trained together; everything is copied. */
+typedef struct sftn_mutual_options {
+    const sftn_mutual *method;
+    const void *options; /* the method's options struct; NULL: its defaults */
+    double weight;
+    const sftn_model *network[SFTN_MAX_PEERS]; /* the job's own, then its peers */
+    int n;
+    int classes, channels, image_size;
+    float smoothing;
+    uint64_t seed;
+} sftn_mutual_options;
+SFTN_API sftn_status sftn_mutual_job(const sftn_mutual_options *options, sftn_job *job,
+                                     sftn_error *err);
+
 /* ---- how it is trained ---- */
 
 typedef struct sftn_train_options {
@@ -158,6 +175,10 @@ typedef struct sftn_progress {
     /* Percent; negative: not measured. */
     double validation_top1, test_top1, test_top5, test_loss;
     double ema_top1; /* test, averaged weights; negative: none */
+    /* Networks trained beside the first: their stores' names and test accuracy. */
+    int npeers;
+    const char *peer_name[SFTN_MAX_STORES];
+    double peer_top1[SFTN_MAX_STORES];
 } sftn_progress;
 
 typedef struct sftn_train_hooks {
@@ -179,8 +200,8 @@ typedef struct sftn_train_result {
 /*
  * Train job on data.  Writes to options->dir, atomically: checkpoint.safetensors (weights,
  * momentum, averages, position, seed, options, threads), model.safetensors (the network under its
- * plain keys, after each epoch), best.safetensors (best on validation), log.jsonl (one line an
- * epoch with every term).
+ * plain keys, after each epoch; further networks likewise), best.safetensors (best on validation),
+ * log.jsonl (one line an epoch with every term).
  * INTERRUPTED after a stop: everything is saved.  NUMERIC: a non-finite loss, or a term that is
  * zero, constant or without gradient, by name; the last good checkpoint is kept.
  */

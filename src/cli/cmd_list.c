@@ -84,6 +84,22 @@ static json_object *list_methods(void)
     return list;
 }
 
+static json_object *list_mutual(void)
+{
+    json_object *list = json_object_new_array();
+    const sftn_mutual *method;
+
+    for (int i = 0; (method = sftn_mutual_list(i)) != NULL; i++) {
+        json_object *o = entry_new(method->name, method->summary);
+
+        json_object_object_add(o, "reference", json_object_new_string(method->reference));
+        cli_add_number(o, "weight", method->weight);
+        add_options(o, method->options);
+        json_object_array_add(list, o);
+    }
+    return list;
+}
+
 static json_object *list_teachers(void)
 {
     json_object *list = json_object_new_array();
@@ -132,8 +148,8 @@ static const struct kind {
     const char *name;
     json_object *(*list)(void);
 } kinds[] = {
-    {"models", list_models}, {"methods", list_methods},   {"teachers", list_teachers},
-    {"data", list_data},     {"backends", list_backends},
+    {"models", list_models}, {"methods", list_methods}, {"mutual", list_mutual},
+    {"teachers", list_teachers}, {"data", list_data}, {"backends", list_backends},
 };
 
 static const char *text_of(json_object *entry, const char *key)

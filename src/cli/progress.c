@@ -208,6 +208,10 @@ static void print_epoch(const sftn_progress *p, const char *name, int width)
         snprintf(part, sizeof part, "  test %.2f%%", p->test_top1);
         used = add_text(tail, used, part);
     }
+    for (int i = 0; i < p->npeers; i++) {
+        snprintf(part, sizeof part, "  %s %.2f%%", p->peer_name[i], p->peer_top1[i]);
+        used = add_text(tail, used, part);
+    }
     if (p->ema_top1 >= 0.0) {
         snprintf(part, sizeof part, "  averaged %.2f%%", p->ema_top1);
         used = add_text(tail, used, part);

@@ -125,7 +125,7 @@ sftn_status sftn_checkpoint_save(const sftn_run_state *r, sftn_error *err)
     if (!status)
         status = check_finite(r, err);
     if (!status)
-        status = sftn_set_network_meta(t, "checkpoint", r->job, r->data, err);
+        status = sftn_set_network_meta(t, "checkpoint", r->job->model, r->job, r->data, err);
     if (!status)
         status = sftn_tensors_set_meta(t, "options", r->options_text, err);
     if (!status)

@@ -65,8 +65,8 @@ static sftn_status set_class_names(sftn_tensors *t, const sftn_dataset *data, sf
     return status;
 }
 
-sftn_status sftn_set_network_meta(sftn_tensors *t, const char *kind, const sftn_job *job,
-                                  const sftn_dataset *data, sftn_error *err)
+sftn_status sftn_set_network_meta(sftn_tensors *t, const char *kind, const sftn_model *model,
+                                  const sftn_job *job, const sftn_dataset *data, sftn_error *err)
 {
     const sftn_dataset_info *info = sftn_dataset_get_info(data);
     sftn_status status = sftn_tensors_set_meta(t, "format", "pt", err);
@@ -74,7 +74,7 @@ sftn_status sftn_set_network_meta(sftn_tensors *t, const char *kind, const sftn_
     if (!status)
         status = sftn_tensors_set_meta(t, "kind", kind, err);
     if (!status)
-        status = sftn_tensors_set_meta(t, "model", job->model->name, err);
+        status = sftn_tensors_set_meta(t, "model", model->name, err);
     if (!status)
         status = set_integer(t, "classes", job->classes, err);
     if (!status)
@@ -97,6 +97,7 @@ sftn_status sftn_set_network_meta(sftn_tensors *t, const char *kind, const sftn_
 sftn_status sftn_write_store(const sftn_job *job, int store, const sftn_dataset *data,
                              const char *dir, const char *name, sftn_error *err)
 {
+    const bool network = store == 0 || job->peer[store];
     sftn_tensors *t = sftn_tensors_new();
     char *path = sftn_run_path(dir, name);
     sftn_status status;
@@ -104,7 +105,8 @@ sftn_status sftn_write_store(const sftn_job *job, int store, const sftn_dataset 
     if (!t || !path)
         status = sftn_fail(err, SFTN_ERR_MEMORY, "%s/%s: out of memory", dir, name);
     else
-        status = sftn_set_network_meta(t, store ? job->params_name[store] : "network", job, data,
+        status = sftn_set_network_meta(t, network ? "network" : job->params_name[store],
+                                       job->peer[store] ? job->peer[store] : job->model, job, data,
                                        err);
     if (!status)
         status = sftn_tensors_add_params(t, job->params[store], NULL, err);

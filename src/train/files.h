@@ -12,8 +12,8 @@
  * Metadata: model, classes, channels, image_size, data, mean, std, class_names, job.  kind is
  * "network" for a file of plain keys, "checkpoint", or the name of another store.
  */
-sftn_status sftn_set_network_meta(sftn_tensors *t, const char *kind, const sftn_job *job,
-                                  const sftn_dataset *data, sftn_error *err);
+sftn_status sftn_set_network_meta(sftn_tensors *t, const char *kind, const sftn_model *model,
+                                  const sftn_job *job, const sftn_dataset *data, sftn_error *err);
 
 /* DIR/NAME.safetensors in a new string, or NULL. */
 char *sftn_run_path(const char *dir, const char *name);

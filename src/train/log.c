@@ -103,6 +103,11 @@ static void format_line(sftn_strbuf *b, const sftn_progress *p, const char *cons
     add_measured(b, "test_top5", p->test_top5);
     add_measured(b, "test_loss", p->test_loss);
     add_measured(b, "ema_top1", p->ema_top1);
+    for (int i = 0; i < p->npeers; i++)
+        sftn_strbuf_add(b, "%s\"%s\":%.9g", i ? "," : ",\"peers\":{", p->peer_name[i],
+                        p->peer_top1[i]);
+    if (p->npeers > 0)
+        sftn_strbuf_add(b, "}");
     sftn_strbuf_add(b, ",\"seconds\":%.3f,\"images_per_s\":%.1f,\"wait_share\":%.4f}\n",
                     p->elapsed_s, p->images_per_s, p->wait_share);
 }

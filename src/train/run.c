@@ -97,6 +97,14 @@ static sftn_status open_evaluators(sftn_run_state *r, const sftn_plan_options *p
     if (!status && info->records[SFTN_VALIDATION] > 0)
         status = sftn_evaluator_open(&r->validation, &subject, r->data, SFTN_VALIDATION,
                                      r->opt->batch, plan, r->opt->loader_threads, err);
+    for (int i = 1; i < r->job->nparams && !status && info->records[SFTN_TEST] > 0; i++) {
+        const sftn_subject peer = {
+            .model = r->job->peer[i], .params = r->job->params[i], .classes = r->job->classes};
+
+        if (peer.model)
+            status = sftn_evaluator_open(&r->peer[i], &peer, r->data, SFTN_TEST, r->opt->batch,
+                                         plan, r->opt->loader_threads, err);
+    }
     return status;
 }
 
@@ -149,6 +157,8 @@ void sftn_run_close(sftn_run_state *r)
             sftn_train_step_close(&r->step[i][size]);
     sftn_evaluator_close(&r->test);
     sftn_evaluator_close(&r->validation);
+    for (int i = 0; i < SFTN_MAX_STORES; i++)
+        sftn_evaluator_close(&r->peer[i]);
     sftn_optimizer_close(&r->optimizer);
     sftn_ema_close(&r->ema);
     free(r->rank);
@@ -221,6 +231,13 @@ static sftn_status measure(sftn_run_state *r, sftn_progress *p, sftn_error *err)
         p->test_top1 = scores.top1;
         p->test_top5 = scores.top5;
         p->test_loss = scores.loss;
+    }
+    for (int i = 1; i < r->job->nparams && !status; i++) {
+        if (!r->peer[i].plan)
+            continue;
+        status = sftn_evaluator_run(&r->peer[i], &scores, err);
+        p->peer_name[p->npeers] = r->job->params_name[i];
+        p->peer_top1[p->npeers++] = scores.top1;
     }
     if (!status && r->test.plan && r->ema.params) {
         sftn_ema_swap(&r->ema);

@@ -65,6 +65,7 @@ typedef struct sftn_run_state {
     int64_t batches; /* in an epoch */
     double *rank;    /* [batch] */
     sftn_evaluator test, validation; /* plan NULL: the data set has no such split */
+    sftn_evaluator peer[SFTN_MAX_STORES]; /* of the job's peers on the test split */
     sftn_position position;
     sftn_memory memory;
     sftn_watch watch;

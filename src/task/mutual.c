@@ -1,0 +1,148 @@
+/*
+ * mutual: the job of training several networks together by a collaborative method (mutual.h).
+ *
+ *     L = sum over networks i of CE(z_i, labels) + weight * loss_i
+ *
+ * The first network is the job's own, "model"; the others are its peers, "peer2", "peer3", ...
+ * Network i begins with the seed plus i, so that equal networks do not stay equal.
+ */
+#include "task/task.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct mutual {
+    sftn_mutual_options opt; /* pointers into what follows, or to registries */
+    sftn_model network[SFTN_MAX_PEERS];
+    void *method_options;
+    sftn_params *params[SFTN_MAX_PEERS];
+} mutual;
+
+static const char *const store_name[SFTN_MAX_PEERS] = {"model", "peer2", "peer3", "peer4"};
+
+/* "NAME", or "NAME.peer2". */
+static void add_term(sftn_job_graph *jg, int i, const char *name, double weight, sftn_value value,
+                     int group)
+{
+    sftn_terms_add(&jg->terms, jg->g, (float)weight, value, "%s%s%s", name, i ? "." : "",
+                   i ? store_name[i] : "");
+    if (jg->terms.n > 0) {
+        jg->terms.term[jg->terms.n - 1].group = group;
+        jg->terms.term[jg->terms.n - 1].detached = i > 0;
+    }
+}
+
+static void mutual_build(void *self, sftn_job_graph *jg)
+{
+    const mutual *m = self;
+    sftn_mutual_args args = {.g = jg->g,
+                             .n = m->opt.n,
+                             .labels = jg->labels,
+                             .classes = m->opt.classes,
+                             .options = m->method_options};
+
+    for (int i = 0; i < m->opt.n; i++) {
+        const sftn_scope scope = {
+            .g = jg->g, .params = m->params[i], .training = true, .label = store_name[i]};
+
+        args.logits[i] =
+            sftn_model_build(&m->network[i], &scope, jg->image, m->opt.classes, 0).logits;
+    }
+    sftn_graph_set_scope(jg->g, "loss");
+    for (int i = 0; i < m->opt.n; i++) {
+        add_term(jg, i, "ce", 1.0,
+                 sftn_cross_entropy(jg->g, args.logits[i], jg->labels, m->opt.smoothing), 0);
+        add_term(jg, i, m->opt.method->name, m->opt.weight, m->opt.method->loss(&args, i), 1);
+    }
+    jg->logits = args.logits[0];
+}
+
+static void mutual_free(void *self)
+{
+    mutual *m = self;
+
+    for (int i = 0; i < SFTN_MAX_PEERS; i++)
+        sftn_params_free(m->params[i]);
+    free(m->method_options);
+    free(m);
+}
+
+static sftn_status check(const sftn_mutual_options *o, sftn_error *err)
+{
+    if (!o->method || o->n < 2 || o->n > SFTN_MAX_PEERS)
+        return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                         "collaborative training of %d networks, expected a method and 2 to %d",
+                         o->n, SFTN_MAX_PEERS);
+    if (!isfinite(o->weight) || o->weight < 0.0)
+        return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                         "the weight of the method %s is %g, expected 0 or more", o->method->name,
+                         o->weight);
+    return sftn_job_check(o->classes, o->channels, o->image_size, o->smoothing, err);
+}
+
+static sftn_status describe(const mutual *m, sftn_job *job, sftn_error *err)
+{
+    const sftn_mutual_options *o = &m->opt;
+    struct json_object *d = json_object_new_object();
+    bool ok = sftn_describe_text(d, "task", "mutual") &&
+              sftn_describe_text(d, "student", m->network[0].name);
+
+    for (int i = 1; ok && i < o->n; i++)
+        ok = sftn_describe_text(d, store_name[i], m->network[i].name);
+    ok = ok && sftn_describe_text(d, "method", o->method->name) &&
+         sftn_describe_number(d, "method-weight", o->weight) &&
+         sftn_describe_options(d, "method-options", o->method->options, m->method_options) &&
+         sftn_describe_integer(d, "classes", o->classes) &&
+         sftn_describe_integer(d, "channels", o->channels) &&
+         sftn_describe_integer(d, "image-size", o->image_size) &&
+         sftn_describe_number(d, "smoothing", (double)o->smoothing) &&
+         sftn_describe_integer(d, "job-seed", (int64_t)o->seed);
+    return sftn_describe_job(job, d, ok, err);
+}
+
+/* Copies of all that the options point to, and empty stores. */
+static sftn_status fill(mutual *m, sftn_job *job, const sftn_mutual_options *o, sftn_error *err)
+{
+    m->opt = *o;
+    m->method_options =
+        sftn_options_copy(o->method->options, o->options, o->method->options_size);
+    for (int i = 0; i < o->n; i++) {
+        m->network[i] = *o->network[i];
+        m->params[i] = sftn_params_new();
+        if (!m->params[i] || !m->method_options)
+            return sftn_fail(err, SFTN_ERR_MEMORY, "collaborative training: out of memory");
+        sftn_job_store(job, store_name[i], m->params[i]);
+        if (i > 0)
+            job->peer[i] = &m->network[i];
+    }
+    return SFTN_OK;
+}
+
+sftn_status sftn_mutual_job(const sftn_mutual_options *options, sftn_job *job, sftn_error *err)
+{
+    sftn_status status = check(options, err);
+    mutual *m;
+
+    *job = (sftn_job){0};
+    if (status)
+        return status;
+    m = sftn_calloc(1, sizeof *m);
+    if (!m)
+        return sftn_fail(err, SFTN_ERR_MEMORY, "collaborative training: out of memory");
+    *job = (sftn_job){.self = m,
+                      .build = mutual_build,
+                      .free = mutual_free,
+                      .model = &m->network[0],
+                      .classes = options->classes};
+    status = fill(m, job, options, err);
+    if (!status)
+        status = sftn_job_create_entries(job, options->channels, options->image_size, err);
+    for (int i = 0; i < options->n && !status; i++)
+        sftn_params_init(m->params[i], options->seed + (uint64_t)i);
+    if (!status)
+        status = describe(m, job, err);
+    if (status)
+        sftn_job_free(job);
+    return status;
+}

@@ -1,0 +1,251 @@
+/*
+ * mutual: what networks learn from one another, against the definitions computed here, and
+ * gradients against finite differences.
+ */
+#include "net.h"
+#include "sftn/mutual.h"
+#include "test.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { N = 4, K = 5, PEERS = 3 };
+
+typedef struct peers {
+    net n;
+    void *options;
+    double z[PEERS][N * K];
+    int label[N];
+} peers;
+
+static double random_unit(uint64_t *state)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(*state >> 11) * 0x1p-52 - 1.0;
+}
+
+/* Losses "loss0", ... of all networks, and gradients "gI.J" of the i-th by the j-th's logits. */
+static peers peers_new(const char *method, const char *option, const char *value)
+{
+    peers p = {.n = net_new()};
+    sftn_error err = {0};
+    const sftn_mutual *m = sftn_mutual_find(method, &err);
+    sftn_mutual_args args = {.g = p.n.g, .n = PEERS, .classes = K};
+    uint64_t state = 5;
+    double labels[N];
+    char name[16];
+
+    CHECK(m != NULL);
+    args.options = p.options = calloc(1, m->options_size);
+    sftn_options_default(m->options, p.options);
+    if (option)
+        CHECK_OK(sftn_options_set(m->options, p.options, option, value, &err), &err);
+    for (int i = 0; i < PEERS; i++) {
+        snprintf(name, sizeof name, "z%d", i);
+        args.logits[i] = net_input(&p.n, name, N, K, 1, 1);
+    }
+    args.labels = net_input(&p.n, "labels", N, 1, 1, 1);
+    for (int i = 0; i < PEERS; i++) {
+        const sftn_value loss = m->loss(&args, i);
+        sftn_value grad[PEERS];
+
+        CHECK_OK(sftn_graph_gradients(p.n.g, loss, args.logits, PEERS, grad, &err), &err);
+        for (int j = 0; j < PEERS; j++)
+            CHECK(sftn_is_none(grad[j]) == (i != j));
+        snprintf(name, sizeof name, "loss%d", i);
+        sftn_graph_output(p.n.g, name, loss);
+        snprintf(name, sizeof name, "g%d", i);
+        sftn_graph_output(p.n.g, name, grad[i]);
+    }
+    net_compile(&p.n);
+    for (int i = 0; i < PEERS; i++) {
+        for (int k = 0; k < N * K; k++)
+            p.z[i][k] = 3.0 * random_unit(&state);
+        snprintf(name, sizeof name, "z%d", i);
+        net_write(&p.n, name, p.z[i]);
+    }
+    for (int n = 0; n < N; n++)
+        labels[n] = p.label[n] = (2 * n + 1) % K;
+    if (sftn_plan_input(p.n.plan, "labels"))
+        net_write(&p.n, "labels", labels);
+    return p;
+}
+
+static void peers_free(peers *p)
+{
+    net_free(&p->n);
+    free(p->options);
+}
+
+/* T^2 times the mean over rows of KL(softmax(p / T) || softmax(q / T)). */
+static double divergence(const double *p, const double *q, double t)
+{
+    double sum = 0.0;
+
+    for (int n = 0; n < N; n++) {
+        double zp = 0.0, zq = 0.0;
+
+        for (int k = 0; k < K; k++) {
+            zp += exp(p[n * K + k] / t);
+            zq += exp(q[n * K + k] / t);
+        }
+        for (int k = 0; k < K; k++) {
+            const double a = exp(p[n * K + k] / t) / zp, b = exp(q[n * K + k] / t) / zq;
+
+            sum += a * log(a / b);
+        }
+    }
+    return t * t * sum / N;
+}
+
+static void check_losses(peers *p, const double expected[PEERS])
+{
+    char name[16];
+
+    net_run(&p->n);
+    for (int i = 0; i < PEERS; i++) {
+        snprintf(name, sizeof name, "loss%d", i);
+        CHECK_NEAR(net_scalar(&p->n, name), expected[i], 1e-12);
+    }
+}
+
+/* The gradient of network i's loss by its own logits; the others' answers do not move. */
+static void check_gradients(peers *p)
+{
+    const double h = 1e-5;
+
+    for (int i = 0; i < PEERS; i++) {
+        char z[16], loss[16], g[16];
+        double grad[N * K];
+
+        snprintf(z, sizeof z, "z%d", i);
+        snprintf(loss, sizeof loss, "loss%d", i);
+        snprintf(g, sizeof g, "g%d", i);
+        net_run(&p->n);
+        net_read(&p->n, g, grad);
+        for (int k = 0; k < N * K; k++) {
+            const double at = p->z[i][k];
+            double up, down;
+
+            p->z[i][k] = at + h;
+            net_write(&p->n, z, p->z[i]);
+            net_run(&p->n);
+            up = net_scalar(&p->n, loss);
+            p->z[i][k] = at - h;
+            net_write(&p->n, z, p->z[i]);
+            net_run(&p->n);
+            down = net_scalar(&p->n, loss);
+            p->z[i][k] = at;
+            net_write(&p->n, z, p->z[i]);
+            CHECK_NEAR(grad[k], (up - down) / (2.0 * h), 1e-8);
+        }
+    }
+}
+
+TEST(dml_is_the_mean_divergence_from_the_others)
+{
+    peers p = peers_new("dml", NULL, NULL);
+    double expected[PEERS];
+
+    for (int i = 0; i < PEERS; i++) {
+        const int j = (i + 1) % PEERS, k = (i + 2) % PEERS;
+
+        expected[i] = (divergence(p.z[j], p.z[i], 1.0) + divergence(p.z[k], p.z[i], 1.0)) / 2.0;
+    }
+    check_losses(&p, expected);
+    check_gradients(&p);
+    peers_free(&p);
+}
+
+TEST(kdcl_takes_the_smallest_logits_relative_to_the_labels)
+{
+    peers p = peers_new("kdcl", NULL, NULL);
+    double together[N * K], expected[PEERS];
+
+    for (int n = 0; n < N; n++)
+        for (int k = 0; k < K; k++) {
+            double *least = &together[n * K + k];
+
+            *least = INFINITY;
+            for (int i = 0; i < PEERS; i++)
+                *least = fmin(*least, p.z[i][n * K + k] - p.z[i][n * K + p.label[n]]);
+        }
+    for (int i = 0; i < PEERS; i++)
+        expected[i] = divergence(together, p.z[i], 2.0);
+    check_losses(&p, expected);
+    peers_free(&p);
+}
+
+TEST(kdcl_naive_takes_each_images_best_answer)
+{
+    peers p = peers_new("kdcl", "ensemble", "naive");
+    double together[N * K], expected[PEERS];
+
+    for (int n = 0; n < N; n++) {
+        double best = -INFINITY;
+
+        for (int i = 0; i < PEERS; i++) {
+            const double *z = &p.z[i][n * K];
+            double sum = 0.0;
+
+            for (int k = 0; k < K; k++)
+                sum += exp(z[k]);
+            if (z[p.label[n]] - log(sum) <= best)
+                continue;
+            best = z[p.label[n]] - log(sum);
+            for (int k = 0; k < K; k++)
+                together[n * K + k] = z[k];
+        }
+    }
+    for (int i = 0; i < PEERS; i++)
+        expected[i] = divergence(together, p.z[i], 2.0);
+    check_losses(&p, expected);
+    peers_free(&p);
+}
+
+/* d/dz of T^2 KL(p || softmax(z / T)) = T (softmax(z / T) - p) / N, the target being a constant. */
+TEST(kdcl_has_no_gradient_through_what_all_answer_together)
+{
+    peers p = peers_new("kdcl", "ensemble", "naive");
+    double grad[PEERS][N * K];
+    char name[16];
+
+    net_run(&p.n);
+    for (int i = 0; i < PEERS; i++) {
+        snprintf(name, sizeof name, "g%d", i);
+        net_read(&p.n, name, grad[i]);
+    }
+    for (int n = 0; n < N; n++)
+        for (int k = 0; k < K; k++) {
+            double q[2], target[2];
+
+            for (int i = 0; i < 2; i++) {
+                const double *z = &p.z[i][n * K];
+                double sum = 0.0;
+
+                for (int c = 0; c < K; c++)
+                    sum += exp(z[c] / 2.0);
+                q[i] = exp(z[k] / 2.0) / sum;
+                target[i] = q[i] - grad[i][n * K + k] * N / 2.0;
+            }
+            CHECK_NEAR(target[0], target[1], 1e-12);
+        }
+    peers_free(&p);
+}
+
+TEST(equal_answers_have_nothing_to_learn)
+{
+    static const char *const methods[][2] = {{"dml", NULL}, {"kdcl", "minlogit"},
+                                             {"kdcl", "naive"}};
+
+    for (int i = 0; i < 3; i++) {
+        peers p = peers_new(methods[i][0], methods[i][1] ? "ensemble" : NULL, methods[i][1]);
+        static const double none[PEERS] = {0.0, 0.0, 0.0};
+
+        net_write(&p.n, "z1", p.z[0]);
+        net_write(&p.n, "z2", p.z[0]);
+        check_losses(&p, none);
+        peers_free(&p);
+    }
+}

@@ -40,7 +40,8 @@ static const cli_usage usage = {
             "(--kd.temperature 2,4) may be lists too.  Each batch is prepared and answered by the\n"
             "teacher once; every student ends in the same bits as alone with the same\n"
             "--batch-seed, in a run directory of its own: below --out, named by what differs, as\n"
-            "resnet8-kd-seed1.  One whose loss is no longer finite is left; the others go on.",
+            "resnet8-kd-seed1.  One whose loss is no longer finite is left; the others go on.\n"
+            "With --resume, those without a checkpoint begin anew: lists may grow.",
 };
 
 /* One student: its command line, and what was read from it. */

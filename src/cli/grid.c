@@ -73,9 +73,6 @@ static int add_axis(maker *m, const char *name, int at, const char *list)
     const char *begin;
     axis *a;
 
-    for (int i = 0; i < m->naxes; i++)
-        if (strcmp(m->axis[i].name, name) == 0)
-            return cli_misuse("option --%s is given twice, with lists", name);
     if (m->naxes == MAX_AXES)
         return cli_misuse("more than %d options with lists", MAX_AXES);
     a = &m->axis[m->naxes++];
@@ -87,30 +84,34 @@ static int add_axis(maker *m, const char *name, int at, const char *list)
     return CLI_DONE;
 }
 
-static int find_axes(maker *m, const char *const *names)
-{
-    int code = CLI_DONE;
-
-    for (int i = 1; i < m->argc && strcmp(m->argv[i], "--") != 0 && code == CLI_DONE; i++) {
-        char name[NAME_SIZE];
-        const char *value;
-        bool next;
-
-        if (!option_at(m, i, name, &value, &next) || !may_be_list(name, names))
-            continue;
-        if (strchr(value, ','))
-            code = add_axis(m, name, i, value);
-        i += next;
-    }
-    return code;
-}
-
-static axis *axis_called(maker *m, const char *name)
+static const axis *axis_called(const maker *m, const char *name)
 {
     for (int i = 0; i < m->naxes; i++)
         if (strcmp(m->axis[i].name, name) == 0)
             return &m->axis[i];
     return NULL;
+}
+
+/* All options with lists; an option with a list is given once. */
+static int find_axes(maker *m, const char *const *names)
+{
+    int code = CLI_DONE;
+
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 1; i < m->argc && strcmp(m->argv[i], "--") != 0 && code == CLI_DONE; i++) {
+            char name[NAME_SIZE];
+            const char *value;
+            bool next;
+
+            if (!option_at(m, i, name, &value, &next) || !may_be_list(name, names))
+                continue;
+            if (pass == 0 && strchr(value, ',') && !axis_called(m, name))
+                code = add_axis(m, name, i, value);
+            else if (pass == 1 && axis_called(m, name) && axis_called(m, name)->at != i)
+                code = cli_misuse("option --%s has a list, and is given once more", name);
+            i += next;
+        }
+    return code;
 }
 
 /* ---- writing ---- */
@@ -129,7 +130,7 @@ static bool names_method(const char *list, size_t size, const char *method, size
 }
 
 /* An option METHOD.NAME of a method that only other members use. */
-static bool is_foreign(maker *m, const char *name)
+static bool is_foreign(const maker *m, const char *name)
 {
     const axis *methods = axis_called(m, "method");
     size_t length;
@@ -157,7 +158,7 @@ static void add_name(char *name, size_t size, const axis *a)
              begin);
 }
 
-static void name_line(maker *m, cli_line *line)
+static void name_line(const maker *m, cli_line *line)
 {
     line->name[0] = line->rest[0] = '\0';
     for (int i = 0; i < m->naxes; i++) {
@@ -173,7 +174,7 @@ static void name_line(maker *m, cli_line *line)
 }
 
 /* The line of the chosen elements in new memory; NULL: out of memory. */
-static char **write_line(maker *m, int *argc)
+static char **write_line(const maker *m, int *argc)
 {
     char **argv = calloc((size_t)m->argc + 1, sizeof *argv);
     bool options = true;

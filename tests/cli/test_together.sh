@@ -126,7 +126,8 @@ expect 2 "" "sftn: no model called \"resnet9\"; did you mean \"resnet8\"?" \
     "${distill[@]}" --student resnet8,resnet9
 expect 2 "" "sftn: option seed: '2x', expected a whole number *" "${distill[@]}" --seed 1,2x
 expect 2 "" "sftn: option --seed: '1,,2' has an empty element" "${distill[@]}" --seed 1,,2
-expect 2 "" "sftn: option --seed is given twice, with lists" "${distill[@]}" --seed 1,2 --seed 3,4
+expect 2 "" "sftn: option --seed has a list, and is given once more" \
+    "${distill[@]}" --seed 3 --seed 1,2
 expect 2 "" "sftn: distill has no option --kd.temprature; did you mean --kd.temperature?" \
     "${distill[@]}" --method kd,at --kd.temprature 1,2
 expect 2 "" "sftn: distill has no option --fitnet.x*" "${distill[@]}" --method kd,at --fitnet.x 1

@@ -209,7 +209,7 @@ static sftn_status build_method(pairing *p, const cli_methods *m, int i, sftn_ta
     return status;
 }
 
-/* A trained layer: entries that follow one another and differ in the last part of the name. */
+/* A trained layer of a method: neighbouring entries that differ in the last part of the name. */
 typedef struct layer {
     char name[160];
     int64_t count;

@@ -37,14 +37,14 @@ static const sftn_option table[] = {
 static const cli_usage usage = {
     .arguments = "RUN... [--group seeds] [--against NAME] [--format text] [--plot FILE]",
     .text = "Reads run directories, finished or not.  Accuracy is top-1 on the test images: that\n"
-            "of the last epoch in one column, that of the epoch that was best on held-out images\n"
-            "(--validation) in another.  Training accuracy is of the augmented batches of the last\n"
-            "epoch.  Agreement (equal top-1 answers) and KL(teacher || student) are with the run's\n"
-            "own teacher.\n"
+            "of the last epoch in one column, that of the epoch that was best on held-out\n"
+            "images (--validation) in another.  Training accuracy is of the augmented batches of\n"
+            "the last epoch.  Agreement (equal top-1 answers) and KL(teacher || student) are with\n"
+            "the run's own teacher.\n"
             "\n"
             "With --group the means over seeds of finished runs, their standard deviations, and\n"
-            "differences between groups with Student's intervals for the mean, from the seeds that\n"
-            "both groups have.",
+            "differences between groups with Student's intervals for the mean, from the seeds\n"
+            "that both groups have.",
     .min_files = 1,
     .max_files = -1,
 };

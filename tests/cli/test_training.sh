@@ -139,6 +139,8 @@ whole    resnet8     3       4  *%  *%          -       -
 student  resnet8     1       2  *%  *%  *%  *" "plot: plot.png" table whole student --plot plot.png
 [[ $(head -c 4 plot.png | tail -c 3) == PNG ]] || fail "plot.png is no PNG file"
 expect 1 "" "sftn: nothing/log.jsonl: *" table nothing
+expect 1 "run *" "sftn: plot: the name plot.pdf ends neither in .svg nor in .png" \
+    table whole --plot plot.pdf
 
 # ---- table: runs of several seeds, students of two teachers ----
 tiny=(--data shapes --limit 64 --batch 32)
@@ -170,4 +172,8 @@ resnet14 sftn  resnet14 plain      2 *" "" table plain? friendly? --group seeds 
 expect 1 "" "sftn: no group and no teacher is called \"x\"; there are \"resnet14 plain\"" \
     table plain1 --group seeds --against x
 expect 2 "" "sftn: --against compares groups: *" table plain1 --against x
+expect 2 "" "sftn: --plot-kind draws groups: *" table plain1 --plot-kind intervals
+expect 0 "*" "plot: plot.svg" table "${students[@]}" --group seeds --plot-kind differences \
+    --plot plot.svg
+grep -q "<svg" plot.svg || fail "plot.svg is no SVG file"
 finish

@@ -171,7 +171,7 @@ TEST(flattened_maps_that_are_too_large_are_refused)
 
 /* ---- branches ---- */
 
-/* Two branches, of one copy of the student's weights or of two, beside the teacher's own answers. */
+/* Two branches, of one copy of the student's weights or of two, beside their teacher. */
 static void check_branches(const char *dir, const char *setting)
 {
     sftn_dataset *data = small_data(0, 0);

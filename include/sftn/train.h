@@ -70,7 +70,7 @@ typedef struct sftn_job {
     sftn_views views; /* that the batches must hold, in every phase */
     const sftn_model *model; /* the network being trained */
     int classes;
-    char description[4096]; /* JSON object: what the job is, with all its options */
+    char description[8192]; /* JSON object: what the job is, with all its options */
 } sftn_job;
 
 SFTN_API void sftn_job_free(sftn_job *job);

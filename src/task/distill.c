@@ -293,7 +293,7 @@ static sftn_status describe(const distill *d, sftn_job *job, sftn_error *err)
     ok = ok && sftn_describe_text(j, "student", o->student->name) &&
          sftn_describe_text(j, "teacher", o->teacher->name) &&
          sftn_describe_values(j, "teacher-values", d->teacher_params) &&
-         (!o->teacher_file || sftn_describe_path(j, "teacher_from", o->teacher_file)) &&
+         (!o->teacher_file || sftn_describe_origin(j, "teacher_from", o->teacher_file)) &&
          sftn_describe_number(j, "task-weight", o->task_weight) && describe_methods(d, j) &&
          sftn_describe_integer(j, "classes", o->classes) &&
          sftn_describe_integer(j, "channels", o->channels) &&

@@ -47,7 +47,8 @@ static void write_floats(const sftn_tensor *t, const float *src, int64_t count)
 void sftn_feed_images(const sftn_feed *f, const sftn_batch *batch)
 {
     const sftn_shape *shape = &f->image->shape;
-    const int64_t count = batch->n * (sftn_shape_count(shape) / shape->dim[SFTN_N]);
+    const int64_t count =
+        batch->views * batch->n * (sftn_shape_count(shape) / shape->dim[SFTN_N]);
 
     if (f->image->dtype == SFTN_BF16)
         memcpy(f->image->data, batch->images, (size_t)count * sizeof(uint16_t));
@@ -74,7 +75,7 @@ void sftn_feed_write(const sftn_feed *f, const sftn_batch *batch)
 
 /* ---- the graph of a step ---- */
 
-/* The job built for that phase and image shape; free jg->g also on failure. */
+/* The job built for that phase and shape of one view; free jg->g also on failure. */
 static sftn_status build_job(sftn_job *job, int phase, sftn_shape image, sftn_job_graph *jg,
                              sftn_error *err)
 {
@@ -84,6 +85,7 @@ static sftn_status build_job(sftn_job *job, int phase, sftn_shape image, sftn_jo
     *jg = (sftn_job_graph){.g = sftn_graph_new(), .phase = phase, .classes = job->classes};
     if (!jg->g)
         return sftn_fail(err, SFTN_ERR_MEMORY, "%s: out of memory", job->model->name);
+    image.dim[SFTN_N] = sftn_views_rows(job->views, image.dim[SFTN_N]);
     jg->image = sftn_graph_input(jg->g, "image", (sftn_type){.shape = image});
     jg->labels = sftn_graph_input(jg->g, "labels", (sftn_type){.shape = rows, .wide = true});
     jg->record = sftn_graph_input(jg->g, "record", (sftn_type){.shape = rows, .wide = true});

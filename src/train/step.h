@@ -18,7 +18,7 @@ bool sftn_feed_has(const char *input);
 sftn_status sftn_feed_open(sftn_feed *f, const sftn_plan *plan, sftn_error *err);
 /* What a loader must deliver for sftn_feed_write; f reads images. */
 void sftn_feed_loader(const sftn_feed *f, sftn_loader_options *options);
-/* Copy a batch in, images and labels (with the records' numbers); rows past its n keep theirs. */
+/* Copy a batch in, images and labels (with the records' numbers); rows past them keep theirs. */
 void sftn_feed_write(const sftn_feed *f, const sftn_batch *batch);
 void sftn_feed_images(const sftn_feed *f, const sftn_batch *batch);
 void sftn_feed_labels(const sftn_feed *f, const sftn_batch *batch);
@@ -40,8 +40,8 @@ typedef struct sftn_train_step {
 } sftn_train_step;
 
 /*
- * image: [n,C,H,W].  The gradients are what o wants: where it keeps two groups apart, the main
- * phase's loss must have both; ARGUMENT where it has not.  Close also after a failure.
+ * image: [n,C,H,W] of one view.  The gradients are what o wants: where it keeps two groups apart,
+ * the main phase's loss must have both; ARGUMENT where it has not.  Close also after a failure.
  */
 sftn_status sftn_train_step_build(sftn_train_step *s, sftn_job *job, int phase,
                                   const sftn_optimizer *o, sftn_shape image, sftn_error *err);

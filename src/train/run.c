@@ -172,6 +172,20 @@ bool sftn_run_active(const sftn_run_state *r)
 
 /* ---- steps ---- */
 
+sftn_status sftn_run_balance(sftn_run_state *r, const sftn_train_step *s,
+                             const sftn_plan_options *plan, sftn_balance *b, sftn_error *err)
+{
+    sftn_status status;
+
+    *b = (sftn_balance){.n = 0};
+    if (!s->main || r->position.epoch != r->phase_epoch || r->position.batch != 0)
+        return SFTN_OK;
+    status = sftn_balance_measure(r->job, s, plan, r->memory.pull, err);
+    if (!status)
+        sftn_balance_fill(b, &s->terms, r->memory.pull);
+    return status;
+}
+
 sftn_status sftn_run_step(sftn_run_state *r, const sftn_train_step *s, const sftn_batch *batch,
                           sftn_error *err)
 {
@@ -184,6 +198,7 @@ sftn_status sftn_run_step(sftn_run_state *r, const sftn_train_step *s, const sft
         r->clock.epoch_images = 0;
         r->clock.waited = 0.0;
     }
+    sftn_feed_epoch(&s->feed, r->position.epoch - r->phase_epoch + 1);
     sftn_plan_run(s->plan);
     status = sftn_run_observe(r, s, batch->n, err);
     if (status)

@@ -15,6 +15,7 @@ extern "C" {
 typedef struct sftn_run_epoch {
     int64_t epoch; /* from 1 */
     double lr, loss, train_top1, validation_top1, test_top1, test_top5, ema_top1;
+    double images_per_s; /* while it was trained; not of the state, so it may differ */
 } sftn_run_epoch;
 
 typedef struct sftn_run {

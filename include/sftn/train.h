@@ -14,6 +14,7 @@
 #include "sftn/mutual.h"
 #include "sftn/schedule.h"
 #include "sftn/teacher.h"
+#include "sftn/views.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -38,7 +39,7 @@ typedef struct sftn_job_phase {
 typedef struct sftn_job_graph {
     sftn_graph *g;
     int phase;         /* which of the job's; its nphases: the main one */
-    sftn_value image;  /* [n,C,H,W] */
+    sftn_value image;  /* [n,C,H,W]; where the job has several views, of each (views.h) */
     sftn_value labels; /* [n,1,1,1] */
     sftn_value record; /* [n,1,1,1] which records of the training set they are, from 0 */
     sftn_value epoch;  /* [1,1,1,1] which of the phase's epochs it is, from 1 */
@@ -67,9 +68,10 @@ typedef struct sftn_job {
     const sftn_model *peer[SFTN_MAX_STORES];
     sftn_job_phase phase[SFTN_MAX_PHASES]; /* before the main one, in their order */
     int nphases;
+    sftn_views views; /* that the batches must hold, in every phase */
     const sftn_model *model; /* the network being trained */
     int classes;
-    char description[4096]; /* JSON object: what the job is, with all its options */
+    char description[8192]; /* JSON object: what the job is, with all its options */
 } sftn_job;
 
 SFTN_API void sftn_job_free(sftn_job *job);
@@ -240,8 +242,8 @@ SFTN_API sftn_status sftn_train(sftn_job *job, const sftn_dataset *data,
 /*
  * Train several jobs at once, each in its own run directory and to the same bits as alone: every
  * batch is prepared once, a guide is run once, then each job makes its step.  The options must
- * agree in batch, augmentation, seed and plan, and the jobs in their guide.  Jobs that are resumed
- * may be at different positions: those behind catch up first.
+ * agree in batch, augmentation, seed and plan, and the jobs in their guide and views.  Jobs that
+ * are resumed may be at different positions: those behind catch up first.
  *
  * A job that fails is left, with its error, and the others go on; then err says how many failed and
  * why the first did.  INTERRUPTED: all that were not done are saved.  Where the training cannot
@@ -273,7 +275,10 @@ SFTN_API sftn_status sftn_checkpoint_threads(const char *dir, int *threads, sftn
  */
 typedef struct sftn_stepper sftn_stepper;
 
-/* image: [batch,C,H,W].  job must outlive the stepper. */
+/*
+ * image: [batch,C,H,W], of one view; the plan's input has as many rows as the job's views need.
+ * job must outlive the stepper.
+ */
 SFTN_API sftn_status sftn_stepper_new(sftn_job *job, const sftn_train_options *options,
                                       sftn_shape image, sftn_stepper **s, sftn_error *err);
 SFTN_API void sftn_stepper_free(sftn_stepper *s);

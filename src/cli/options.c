@@ -66,17 +66,11 @@ bool cli_open_data(const cli_data_options *o, sftn_dataset **d, int *code)
 sftn_status cli_plan_options(const cli_machine_options *o, sftn_plan_options *plan, sftn_error *err)
 {
     const char *names[16] = {NULL};
-    bool known = false;
 
     for (int i = 0; i < CLI_COUNT(names) - 1 && (names[i] = sftn_backend_list(i)) != NULL; i++)
-        known = known || strcmp(names[i], o->backend) == 0;
-    if (!known) {
-        const char *nearest = sftn_nearest_name(o->backend, names);
-
-        return sftn_fail(err, SFTN_ERR_ARGUMENT, "there is no backend '%s'; %s '%s'%s", o->backend,
-                         nearest ? "did you mean" : "this build has", nearest ? nearest : names[0],
-                         nearest ? "?" : " and others: 'sftn list backends'");
-    }
+        ;
+    if (sftn_find_name("backend", o->backend, names, "'sftn list backends' names them", err) < 0)
+        return SFTN_ERR_ARGUMENT;
     sftn_set_threads(o->threads);
     *plan = (sftn_plan_options){.backend = o->backend, .precision = (sftn_precision)o->precision,
                                 .no_winograd = !o->winograd};

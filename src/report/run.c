@@ -1,5 +1,6 @@
 /*
- * run: a run directory read back: log.jsonl, summary.json, and what model.safetensors says.
+ * run: a run directory read back: log.jsonl, summary.json, and what model.safetensors says of
+ * itself.
  */
 #include "sftn/report.h"
 
@@ -246,16 +247,50 @@ static sftn_status read_log(const char *path, sftn_run *run, sftn_error *err)
 
 /* ---- the whole directory ---- */
 
+static void add_object(json_object *o, const sftn_tensors *t, const char *key)
+{
+    const char *text = sftn_tensors_meta(t, key);
+    json_object *value = text ? json_tokener_parse(text) : NULL;
+
+    if (json_object_is_type(value, json_type_object))
+        json_object_object_add(o, key, value);
+    else
+        json_object_put(value);
+}
+
+/* {"job": ..., "options": ...}; NULL where the file has neither. */
+static char *describe(const sftn_tensors *t, int64_t *seed)
+{
+    json_object *o = json_object_new_object();
+    char *text = NULL;
+
+    add_object(o, t, "job");
+    add_object(o, t, "options");
+    *seed = (int64_t)number_of(member(o, "job"), "job-seed", -1.0);
+    if (json_object_object_length(o) > 0)
+        text = sftn_strdup(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
+                                                                 JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(o);
+    return text;
+}
+
+/* What the network's file says of itself; nothing where there is none yet. */
 static void read_network(const char *path, sftn_run *run)
 {
-    sftn_network net;
+    const char *model, *data;
+    sftn_tensors *t;
 
-    if (sftn_network_load(path, &net, NULL) != SFTN_OK)
+    run->seed = -1;
+    if (sftn_tensors_open(path, &t, NULL) != SFTN_OK)
         return;
-    if (!run->network)
-        run->network = sftn_strdup(net.model.name);
-    run->data = sftn_strdup(net.data);
-    sftn_network_free(&net);
+    model = sftn_tensors_meta(t, "model");
+    data = sftn_tensors_meta(t, "data");
+    if (!run->network && model)
+        run->network = sftn_strdup(model);
+    if (data)
+        run->data = sftn_strdup(data);
+    run->description = describe(t, &run->seed);
+    sftn_tensors_close(t);
 }
 
 /* The last component, slashes at the end aside. */
@@ -310,6 +345,7 @@ void sftn_run_free(sftn_run *run)
     free(run->name);
     free(run->network);
     free(run->data);
+    free(run->description);
     free(run->epoch);
     memset(run, 0, sizeof *run);
 }

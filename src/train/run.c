@@ -273,7 +273,9 @@ static sftn_status save_epoch(sftn_run_state *r, const sftn_progress *p, sftn_er
     sftn_status status = sftn_networks_save(r, err);
 
     if (!status && best) {
-        status = sftn_write_store(r->job, 0, r->data, r->opt->dir, "best", err);
+        const sftn_run_origin origin = {r->job, r->options_text, r->data};
+
+        status = sftn_write_store(&origin, 0, r->opt->dir, "best", err);
         r->memory.best_validation = p->validation_top1;
         r->memory.best_test = p->test_top1;
         r->position.best_epoch = p->epoch;

@@ -48,7 +48,8 @@ static void write_floats(const sftn_tensor *t, const float *src, int64_t count)
 void sftn_feed_images(const sftn_feed *f, const sftn_batch *batch)
 {
     const sftn_shape *shape = &f->image->shape;
-    const int64_t count = batch->n * (sftn_shape_count(shape) / shape->dim[SFTN_N]);
+    const int64_t count =
+        batch->views * batch->n * (sftn_shape_count(shape) / shape->dim[SFTN_N]);
 
     if (f->image->dtype == SFTN_BF16)
         memcpy(f->image->data, batch->images, (size_t)count * sizeof(uint16_t));
@@ -92,6 +93,7 @@ sftn_status sftn_job_build(sftn_job *job, int phase, sftn_shape image, sftn_job_
     *jg = (sftn_job_graph){.g = sftn_graph_new(), .phase = phase, .classes = job->classes};
     if (!jg->g)
         return sftn_fail(err, SFTN_ERR_MEMORY, "%s: out of memory", job->model->name);
+    image.dim[SFTN_N] = sftn_views_rows(job->views, image.dim[SFTN_N]);
     jg->image = sftn_graph_input(jg->g, "image", (sftn_type){.shape = image});
     jg->labels = sftn_graph_input(jg->g, "labels", (sftn_type){.shape = rows, .wide = true});
     jg->record = sftn_graph_input(jg->g, "record", (sftn_type){.shape = rows, .wide = true});

@@ -18,13 +18,13 @@ bool sftn_feed_has(const char *input);
 sftn_status sftn_feed_open(sftn_feed *f, const sftn_plan *plan, sftn_error *err);
 /* What a loader must deliver for sftn_feed_write; f reads images. */
 void sftn_feed_loader(const sftn_feed *f, sftn_loader_options *options);
-/* Copy a batch in, images and labels (with the records' numbers); rows past its n keep theirs. */
+/* Copy a batch in, images and labels (with the records' numbers); rows past them keep theirs. */
 void sftn_feed_write(const sftn_feed *f, const sftn_batch *batch);
 void sftn_feed_images(const sftn_feed *f, const sftn_batch *batch);
 void sftn_feed_labels(const sftn_feed *f, const sftn_batch *batch);
 void sftn_feed_epoch(const sftn_feed *f, int64_t epoch);
 
-/* The job's graph of one phase for that shape of image; free jg->g also after a failure. */
+/* The job's graph of one phase for that shape of one view; free jg->g also after a failure. */
 sftn_status sftn_job_build(sftn_job *job, int phase, sftn_shape image, sftn_job_graph *jg,
                            sftn_error *err);
 /* The leaves of trained weights of g, of one store or of all (only NULL); leaf[] has g's nodes. */
@@ -40,7 +40,7 @@ typedef struct sftn_train_step {
     sftn_plan *plan;
     sftn_feed feed;
     sftn_terms terms; /* names and weights; the values belong to graph */
-    sftn_shape image; /* of a batch */
+    sftn_shape image; /* of a batch's one view */
     bool main;        /* of the main phase */
     bool guided;      /* reads what a guide computes (sftn_guide_open) */
     sftn_span *span;  /* the weights that the loss reaches */
@@ -48,8 +48,8 @@ typedef struct sftn_train_step {
 } sftn_train_step;
 
 /*
- * image: [n,C,H,W].  The gradients are what o wants: where it keeps two groups apart, the main
- * phase's loss must have both; ARGUMENT where it has not.  Close also after a failure.
+ * image: [n,C,H,W] of one view.  The gradients are what o wants: where it keeps two groups apart,
+ * the main phase's loss must have both; ARGUMENT where it has not.  Close also after a failure.
  */
 sftn_status sftn_train_step_build(sftn_train_step *s, sftn_job *job, int phase,
                                   const sftn_optimizer *o, sftn_shape image, sftn_error *err);

@@ -50,6 +50,21 @@ static bool same_batches(const sftn_train_options *a, const sftn_train_options *
            a->plan.no_fusion == b->plan.no_fusion && strcmp(x, y) == 0;
 }
 
+/* Batches hold the same views for all. */
+static sftn_status check_views(const course *c, const sftn_run_state *r, sftn_error *err)
+{
+    const sftn_views *a = &c->run[0].job->views, *b = &r->job->views;
+
+    if (sftn_views_rows(*a, 1) == sftn_views_rows(*b, 1) && a->turned == b->turned)
+        return SFTN_OK;
+    return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                     "%s and %s cannot be trained together: their methods take other views of each "
+                     "image (%lld%s and %lld%s); train them by commands of their own",
+                     c->opt->dir, r->opt->dir, (long long)sftn_views_rows(*a, 1),
+                     a->turned ? ", turned" : "", (long long)sftn_views_rows(*b, 1),
+                     b->turned ? ", turned" : "");
+}
+
 /* What jobs must agree in, and what they must not. */
 static sftn_status check_together(const course *c, sftn_error *err)
 {
@@ -71,6 +86,8 @@ static sftn_status check_together(const course *c, sftn_error *err)
                              r->opt->dir);
         if (r->job->guide)
             guide = r->job->guide_id;
+        if (check_views(c, r, err))
+            return SFTN_ERR_ARGUMENT;
         for (int k = 0; k < i; k++)
             if (strcmp(c->run[k].opt->dir, r->opt->dir) == 0)
                 return sftn_fail(err, SFTN_ERR_ARGUMENT,
@@ -159,6 +176,7 @@ static sftn_status open_loader(course *c, sftn_error *err)
         .split = SFTN_TRAIN,
         .shuffle = true,
         .augment = c->opt->augment,
+        .views = c->run[0].job->views,
         .seed = c->opt->seed,
         .threads = c->opt->loader_threads,
     };

@@ -112,9 +112,39 @@ expect 0 "{ \"image\": \"one.png\", \"classes\": \[ { \"class\": \"*\", \"probab
 expect 1 "one.png*" "sftn: *none.png*" predict whole one.png none.png
 
 # ---- table ----
-expect 0 "run      network  epochs  test top-1  agreement       KL
-whole    resnet8       4  *%          -        -
-student  resnet8       2  *%  *%  *" "plot: plot.png" table whole student --plot plot.png
+expect 0 "run      network  seed  epochs  test, last epoch  training  agreement      KL
+whole    resnet8     3       4  *%  *%          -       -
+student  resnet8     1       2  *%  *%  *%  *" "plot: plot.png" table whole student --plot plot.png
 [[ $(head -c 4 plot.png | tail -c 3) == PNG ]] || fail "plot.png is no PNG file"
 expect 1 "" "sftn: nothing/log.jsonl: *" table nothing
+
+# ---- table: runs of several seeds, students of two teachers ----
+for seed in 1 2; do
+    expect 0 "*" "*" train --model resnet14 --epochs 1 "${small[@]}" --seed $seed --out plain$seed
+    expect 0 "*" "*" teach --teacher resnet14 --student resnet8 --epochs 1 "${small[@]}" --seed $seed \
+        --out friendly$seed
+    for teacher in plain friendly; do
+        expect 0 "*" "*" distill --teacher $teacher$seed --student resnet8 --method kd,at --epochs 1 \
+            --seed $seed "${small[@]}" --out of-$teacher$seed
+    done
+done
+students=(of-plain1/* of-plain2/* of-friendly1/* of-friendly2/*)
+expect 0 "runs                          seeds *
+resnet8 at of resnet14 plain      2  * ± *
+resnet8 kd of resnet14 plain      2  * ± *
+resnet8 at of resnet14 sftn       2  * ± *
+resnet8 kd of resnet14 sftn       2  * ± *
+
+mean *
+difference of                minus                         pairs *
+resnet8 at of resnet14 sftn  resnet8 at of resnet14 plain      2  * (* to *) *
+resnet8 kd of resnet14 sftn  resnet8 kd of resnet14 plain      2  * (* to *) *" "" \
+    table "${students[@]}" --group seeds
+expect 0 "*
+mean *
+resnet14 sftn  resnet14 plain      2 *" "" table plain? friendly? --group seeds \
+    --against "resnet14 plain"
+expect 1 "" "sftn: no group and no teacher is called \"x\"; there are \"resnet14 plain\"" \
+    table plain1 --group seeds --against x
+expect 2 "" "sftn: --against compares groups: *" table plain1 --against x
 finish

@@ -41,7 +41,7 @@ static const cli_usage usage = {
             "directory is filled as by 'sftn train'; agreement with the teacher is measured at\n"
             "the end.  Before it begins, the teacher is measured on the test images, and the\n"
             "norm of each term's gradient is told as a multiple of the labels': with published\n"
-            "weights some are a hundredth, some a hundred times it.\n"
+            "weights from a hundredth (vid) to some fifty times it (fitnet).\n"
             "\n"
             "Lists train all combinations at once: --student resnet8,resnet14 --method kd,at+kd\n"
             "--seed 1,2,3 are twelve students.  --task-weight, --branch and options of methods\n"

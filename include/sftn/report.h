@@ -15,6 +15,7 @@ extern "C" {
 typedef struct sftn_run_epoch {
     int64_t epoch; /* from 1 */
     double lr, loss, train_top1, validation_top1, test_top1, test_top5, ema_top1;
+    double images_per_s; /* while it was trained; not of the state, so it may differ */
 } sftn_run_epoch;
 
 typedef struct sftn_run {
@@ -136,9 +137,25 @@ SFTN_API sftn_status sftn_runs_table(const sftn_run *runs, int n, sftn_table_for
 SFTN_API sftn_status sftn_groups_table(const sftn_run *runs, const sftn_run_statistics *s,
                                        sftn_table_format format, char **text, sftn_error *err);
 
-/* Draw test accuracy by epoch, a line for each of n runs, as a PNG of width x height pixels. */
-SFTN_API sftn_status sftn_runs_plot(const sftn_run *runs, int n, int width, int height,
-                                    const char *png, sftn_error *err);
+typedef enum sftn_plot_kind {
+    SFTN_PLOT_CURVES,      /* accuracy by epoch; of groups mean and standard deviation */
+    SFTN_PLOT_INTERVALS,   /* a row for each group: mean, its interval, single seeds */
+    SFTN_PLOT_DIFFERENCES, /* a row for each difference, likewise */
+} sftn_plot_kind;
+
+typedef struct sftn_plot_options {
+    sftn_plot_kind kind;
+    int width, height; /* pixels */
+} sftn_plot_options;
+
+/*
+ * Draw n runs, or groups of them (s; NULL: every run by itself), into a file whose name ends in
+ * .svg or .png.  ARGUMENT where it ends otherwise, the picture is too small, or there is nothing of
+ * that kind to draw.
+ */
+SFTN_API sftn_status sftn_runs_plot(const sftn_run *runs, int n, const sftn_run_statistics *s,
+                                    const sftn_plot_options *options, const char *file,
+                                    sftn_error *err);
 
 #ifdef __cplusplus
 }

@@ -158,6 +158,7 @@ typedef struct sftn_train_options {
     int loader_threads;
     const char *dir;      /* run directory: checkpoint, model, log; made if absent */
     bool resume;          /* go on from dir's checkpoint */
+    bool test_at_end;     /* the test split is measured once, after the last epoch, not after each */
     double save_minutes;  /* also save in mid-epoch this often; 0: at epoch ends only */
 } sftn_train_options;
 
@@ -312,6 +313,20 @@ typedef struct sftn_network {
 SFTN_API sftn_status sftn_network_load(const char *path, sftn_network *net, sftn_error *err);
 SFTN_API void sftn_network_free(sftn_network *net);
 
+/* A teacher, and the student's branches that were trained with it. */
+typedef struct sftn_branched {
+    sftn_network teacher;
+    sftn_model student;
+    const sftn_teacher_scheme *scheme;
+    void *scheme_options;
+    sftn_job job;      /* the training it comes from; its store [1] holds the branches */
+    void *description; /* of that training; owns texts of the options */
+} sftn_branched;
+
+/* path: as for sftn_network_load; branches.safetensors lies beside the teacher's file. */
+SFTN_API sftn_status sftn_branched_load(const char *path, sftn_branched *b, sftn_error *err);
+SFTN_API void sftn_branched_free(sftn_branched *b);
+
 /* ---- measuring ---- */
 
 typedef struct sftn_scores {
@@ -333,6 +348,52 @@ SFTN_API sftn_status sftn_compare(const sftn_network *teacher, const sftn_networ
                                   const sftn_dataset *data, sftn_split split,
                                   const sftn_plan_options *plan, sftn_similarity *similarity,
                                   sftn_error *err);
+
+/* How good a network's answers are on a split (temperature 1); percentages are of images. */
+typedef struct sftn_answers {
+    int64_t n;
+    double top1;              /* percent */
+    double loss;              /* cross-entropy with the labels, nats */
+    double confidence;        /* percent: mean probability of the first answer */
+    double calibration_error; /* percent: ECE, between confidence and accuracy */
+    double entropy;           /* of the probabilities, nats */
+} sftn_answers;
+
+typedef struct sftn_tap_similarity {
+    char teacher[24], student[24]; /* as sftn_taps_list names them */
+    double cka;                    /* linear CKA, 0..1 */
+} sftn_tap_similarity;
+
+/* A student, or a branch, beside a teacher. */
+typedef struct sftn_comparison {
+    char name[48]; /* the network, or "branch1" */
+    sftn_answers answers;
+    sftn_similarity similarity;
+    int ntaps; /* stages that both have, paired from the deep end */
+    sftn_tap_similarity tap[SFTN_MAX_STAGES];
+} sftn_comparison;
+
+typedef struct sftn_compare_options {
+    sftn_split split;
+    sftn_plan_options plan;
+    int bins; /* of the calibration error; 0: 15 */
+    /*
+     * A stage's feature is averaged to at most cells x cells values a channel, which are then
+     * columns of its own: CKA of C channels keeps (C cells^2)^2 numbers.  0: no CKA of stages.
+     */
+    int cells;
+} sftn_compare_options;
+
+SFTN_API sftn_status sftn_compare_networks(const sftn_network *teacher,
+                                           const sftn_network *student, const sftn_dataset *data,
+                                           const sftn_compare_options *options,
+                                           sftn_answers *teacher_answers,
+                                           sftn_comparison *comparison, sftn_error *err);
+/* The teacher's branches, as students; list: [SFTN_MAX_STAGES], filled with *n. */
+SFTN_API sftn_status sftn_compare_branches(const sftn_branched *teacher, const sftn_dataset *data,
+                                           const sftn_compare_options *options,
+                                           sftn_answers *teacher_answers, sftn_comparison *list,
+                                           int *n, sftn_error *err);
 
 /* Class probabilities of one image, pixels [C,H,W] bytes; probability [classes]. */
 SFTN_API sftn_status sftn_predict(const sftn_network *net, const uint8_t *pixels,

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 typedef struct table_options {
-    int format, group;
+    int format, group, kind;
     const char *against, *plot;
     float level;
     int width, height;
@@ -25,10 +25,14 @@ static const sftn_option table[] = {
      "equal students of that one), or a group (all others minus it); unless given, against "
      "teachers trained in the ordinary way",
      "NAME", NULL},
-    {"level", SFTN_OPT_FLOAT, FIELD(level), 0.95, 0.5, 0.9999, "of the differences' intervals",
-     NULL, NULL},
+    {"level", SFTN_OPT_FLOAT, FIELD(level), 0.95, 0.5, 0.9999, "of intervals", NULL,
+     NULL},
     {"plot", SFTN_OPT_STRING, FIELD(plot), 0, 0, 0,
-     "also draw test accuracy by epoch into this PNG file", "FILE", NULL},
+     "also draw them into this file, whose name ends in .svg or .png", "FILE", NULL},
+    {"plot-kind", SFTN_OPT_CHOICE, FIELD(kind), SFTN_PLOT_CURVES, 0, 2,
+     "accuracy by epoch (of groups the mean, in a band of one standard deviation); or, of groups "
+     "and of their differences, the mean after the last epoch with its interval",
+     "curves|intervals|differences", NULL},
     {"width", SFTN_OPT_INT, FIELD(width), 960, 320, 8192, "of the plot, in pixels", NULL, NULL},
     {"height", SFTN_OPT_INT, FIELD(height), 600, 240, 8192, "of the plot, in pixels", NULL, NULL},
     SFTN_OPTION_END,
@@ -37,57 +41,64 @@ static const sftn_option table[] = {
 static const cli_usage usage = {
     .arguments = "RUN... [--group seeds] [--against NAME] [--format text] [--plot FILE]",
     .text = "Reads run directories, finished or not.  Accuracy is top-1 on the test images: that\n"
-            "of the last epoch in one column, that of the epoch that was best on held-out images\n"
-            "(--validation) in another.  Training accuracy is of the augmented batches of the last\n"
-            "epoch.  Agreement (equal top-1 answers) and KL(teacher || student) are with the run's\n"
-            "own teacher.\n"
+            "of the last epoch in one column, that of the epoch that was best on held-out\n"
+            "images (--validation) in another.  Training accuracy is of the augmented batches of\n"
+            "the last epoch.  Agreement (equal top-1 answers) and KL(teacher || student) are with\n"
+            "the run's own teacher.\n"
             "\n"
             "With --group the means over seeds of finished runs, their standard deviations, and\n"
-            "differences between groups with Student's intervals for the mean, from the seeds that\n"
-            "both groups have.",
+            "differences between groups with Student's intervals for the mean, from the seeds\n"
+            "that both groups have.",
     .min_files = 1,
     .max_files = -1,
 };
 
-static sftn_status make_text(const sftn_run *runs, int n, const table_options *opt, char **text,
-                             sftn_error *err)
+static sftn_status print(const sftn_run *runs, int n, const sftn_run_statistics *s,
+                         sftn_table_format format, sftn_error *err)
 {
-    const sftn_table_format format = (sftn_table_format)opt->format;
-    sftn_run_statistics s;
-    sftn_status status;
+    char *text = NULL;
+    sftn_status status = s ? sftn_groups_table(runs, s, format, &text, err)
+                           : sftn_runs_table(runs, n, format, &text, err);
 
-    if (opt->group == SFTN_GROUP_NONE)
-        return sftn_runs_table(runs, n, format, text, err);
-    status = sftn_runs_group(runs, n, (sftn_grouping)opt->group, opt->against,
-                             cli_decimal(opt->level), &s, err);
     if (status == SFTN_OK)
-        status = sftn_groups_table(runs, &s, format, text, err);
-    sftn_run_statistics_free(&s);
+        fputs(text, stdout);
+    free(text);
+    return status;
+}
+
+static sftn_status draw(const sftn_run *runs, int n, const sftn_run_statistics *s,
+                        const table_options *opt, sftn_error *err)
+{
+    const sftn_plot_options options = {(sftn_plot_kind)opt->kind, opt->width, opt->height};
+    sftn_status status = sftn_runs_plot(runs, n, s, &options, opt->plot, err);
+
+    if (status == SFTN_OK)
+        fprintf(stderr, "plot: %s\n", opt->plot);
     return status;
 }
 
 static int show(const cli_args *args, const table_options *opt)
 {
-    sftn_run *runs = calloc((size_t)args->nfiles, sizeof *runs);
+    const int n = args->nfiles;
+    const bool grouped = opt->group != SFTN_GROUP_NONE;
+    sftn_run *runs = calloc((size_t)n, sizeof *runs);
+    sftn_run_statistics s = {0};
     sftn_error err = {0};
     sftn_status status = SFTN_OK;
-    char *text = NULL;
 
     if (!runs)
         return cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
-    for (int i = 0; i < args->nfiles && status == SFTN_OK; i++)
+    for (int i = 0; i < n && status == SFTN_OK; i++)
         status = sftn_run_read(args->file[i], &runs[i], &err);
+    if (status == SFTN_OK && grouped)
+        status = sftn_runs_group(runs, n, (sftn_grouping)opt->group, opt->against,
+                                 cli_decimal(opt->level), &s, &err);
     if (status == SFTN_OK)
-        status = make_text(runs, args->nfiles, opt, &text, &err);
-    if (status == SFTN_OK)
-        fputs(text, stdout);
-    free(text);
-    if (status == SFTN_OK && opt->plot) {
-        status = sftn_runs_plot(runs, args->nfiles, opt->width, opt->height, opt->plot, &err);
-        if (status == SFTN_OK)
-            fprintf(stderr, "plot: %s\n", opt->plot);
-    }
-    for (int i = 0; i < args->nfiles; i++)
+        status = print(runs, n, grouped ? &s : NULL, (sftn_table_format)opt->format, &err);
+    if (status == SFTN_OK && opt->plot)
+        status = draw(runs, n, grouped ? &s : NULL, opt, &err);
+    sftn_run_statistics_free(&s);
+    for (int i = 0; i < n; i++)
         sftn_run_free(&runs[i]);
     free(runs);
     return status == SFTN_OK ? CLI_DONE : cli_fail(&err);
@@ -101,9 +112,9 @@ int cmd_table(int argc, char **argv)
 
     cli_accept(&args, "output", "", table, &opt);
     if (cli_parse(&args, &code)) {
-        if (opt.against && opt.group == SFTN_GROUP_NONE)
-            code = cli_misuse("--against compares groups: --group seeds or --group names makes "
-                              "them");
+        if ((opt.against || opt.kind != SFTN_PLOT_CURVES) && opt.group == SFTN_GROUP_NONE)
+            code = cli_misuse("%s groups: --group seeds or --group names makes them",
+                              opt.against ? "--against compares" : "--plot-kind draws");
         else
             code = show(&args, &opt);
     }

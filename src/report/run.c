@@ -210,6 +210,7 @@ static void read_epoch(json_object *o, sftn_run_epoch *e)
         .test_top1 = number_of(o, "test_top1", -1.0),
         .test_top5 = number_of(o, "test_top5", -1.0),
         .ema_top1 = number_of(o, "ema_top1", -1.0),
+        .images_per_s = number_of(o, "images_per_s", 0.0),
     };
 }
 

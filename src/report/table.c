@@ -1,8 +1,8 @@
 /*
  * table: runs, groups of runs and their differences, as text, Markdown, CSV or JSON.
  *
- * Text and Markdown are for reading: columns in which nothing was measured are left out, numbers are
- * rounded.  CSV and JSON are for programs: always the same members, numbers to nine digits.
+ * Text and Markdown are for reading: columns in which nothing was measured are left out, numbers
+ * are rounded.  CSV and JSON are for programs: always the same members, numbers to nine digits.
  */
 #include "report/grid.h"
 

@@ -18,7 +18,7 @@ expect 0 "sftn [0-9]*.[0-9]*.[0-9]*, backends: *cpu*" "" version
 expect 0 "sftn [0-9]*" "" --version
 
 # ---- help of every command ----
-for command in train teach distill eval predict table list data taps dump verify bench; do
+for command in train teach distill eval compare predict table list data taps dump verify bench; do
     expect 0 "usage: sftn $command *" "" help "$command"
     expect 0 "usage: sftn $command *" "" "$command" --help
 done

@@ -277,7 +277,8 @@ TEST(one_seed_has_a_dash_where_others_have_an_interval)
     add_four_groups(&r);
     s = group(&r, SFTN_GROUP_SEEDS, NULL);
     text = table_of(&r, &s, SFTN_TABLE_MARKDOWN);
-    CHECK_CONTAINS(text, "| resnet8 kd of resnet20 plain | 3 | 52.00 ± 1.00 % | 62.00 ± 1.00 % |");
+    CHECK_CONTAINS(text, "| resnet8 kd of resnet20 plain | 3 | 52.00 ± 1.00 % | "
+                         "62.00 ± 1.00 % |");
     CHECK_CONTAINS(text, "| resnet8 at of resnet20 sftn | 1 | 39.00 ± - % |");
     CHECK_CONTAINS(text, "| resnet8 kd of resnet20 sftn | resnet8 kd of resnet20 plain | 3 | "
                          "+3.00 (+0.52 to +5.48) |");

@@ -100,6 +100,38 @@ TEST(validation_picks_the_best_epoch_apart_from_the_last)
     sftn_dataset_close(data);
 }
 
+static void count_tests(void *ctx, const sftn_progress *p)
+{
+    *(int *)ctx += p->epoch_done && p->test_top1 >= 0.0;
+}
+
+TEST(the_test_split_may_be_measured_once_to_the_same_results)
+{
+    sftn_dataset *data = small_data(0, 10);
+    sftn_job job = small_teacher("plain", "resnet8", NULL);
+    sftn_job again = small_teacher("plain", "resnet8", NULL);
+    sftn_train_options o = small_options("each");
+    int tests = 0;
+    const sftn_train_hooks hooks = {.ctx = &tests, .progress = count_tests};
+    sftn_train_result each, once;
+    sftn_error err = {0};
+
+    o.schedule.epochs = 4;
+    each = small_train(&job, data, &o);
+    o.dir = test_temp_path("once");
+    o.test_at_end = true;
+    CHECK_OK(sftn_train(&again, data, &o, &hooks, &once, &err), &err);
+    CHECK(each.best_epoch < 4); /* so that an earlier epoch's network is measured at the end */
+    CHECK_INT(each.best_epoch, once.best_epoch);
+    CHECK(each.last_top1 == once.last_top1 && each.best_test_top1 == once.best_test_top1);
+    small_check_same("each", "once", "model.safetensors");
+    small_check_same("each", "once", "checkpoint.safetensors");
+    CHECK_INT(tests, 1);
+    sftn_job_free(&job);
+    sftn_job_free(&again);
+    sftn_dataset_close(data);
+}
+
 TEST(a_loss_that_is_not_finite_stops_by_name_and_keeps_the_checkpoint)
 {
     sftn_dataset *data = small_data(0, 0);

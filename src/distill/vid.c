@@ -5,9 +5,9 @@
  *
  * The teacher's feature is taken as normally distributed around m(f_s), three 1x1 convolutions
  * without bias with ReLU between them, with one variance a channel, v_c = softplus(l_c) + 1e-5.
- * m and l are trained with the student; v begins at 5.  (mdistiller leaves l out of its optimizer: v
- * stays 5.)  Where sizes differ, the larger map is average-pooled to the smaller one.  The loss may
- * be negative.
+ * m and l are trained with the student; v begins at 5.  (mdistiller leaves l out of its optimizer:
+ * v stays 5.)  Where sizes differ, the larger map is average-pooled to the smaller one.  The loss
+ * may be negative.
  */
 #include "distill/distill.h"
 

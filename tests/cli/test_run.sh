@@ -62,13 +62,13 @@ plan plan.yaml >plan.out
 # For each seed: 2 plain, 1 long, 4 friendly; 2 x 2 by a method from 4 teachers in 2 lengths.
 grep -q '^plan: 46 trainings, 0 cached, 46 to do$' plan.out ||
     fail "the lists stand for another number of trainings: $(tail -n 1 plan.out)"
-for name in plain-epochs1-seed1 long-seed2 friendly-lambda-kl0.3-epochs2-seed1 \
-    small-hot-kd.temperature8-of-friendly-lambda-kl3-epochs2-seed2 \
-    small-hot-kd.temperature2-of-long-epochs2-seed1; do
+for name in plain-epochs=1-seed1 long-seed2 friendly-lambda-kl=0.3-epochs=2-seed1 \
+    small-hot-kd.temperature=8-of-friendly-lambda-kl=3-epochs=2-seed2 \
+    small-hot-kd.temperature=2-of-long-epochs=2-seed1; do
     grep -q "^$name  *to train  *sftn-cache/" plan.out ||
         fail "no training is called $name"
 done
-grep -q '^small-alone-epochs1-seed1 *the same training as plain-epochs1-seed1$' plan.out ||
+grep -q '^small-alone-epochs=1-seed1 *the same training as plain-epochs=1-seed1$' plan.out ||
     fail "a student alone and a plain teacher of the same network are not one training"
 [[ ! -e sftn-cache ]] || fail "a dry run left a cache"
 
@@ -76,8 +76,8 @@ grep -q '^small-alone-epochs1-seed1 *the same training as plain-epochs1-seed1$' 
 directory() { plan "${2:-plan.yaml}" | awk -v name="$1" '$1 == name { print $NF }'; }
 # with SCRIPT: the plan's file changed by sed.
 with() { sed "$1" plan.yaml >changed.yaml; }
-friendly=friendly-lambda-kl0.3-epochs1-seed1
-student=small-hot-kd.temperature2-of-$friendly
+friendly=friendly-lambda-kl=0.3-epochs=1-seed1
+student=small-hot-kd.temperature=2-of-$friendly
 before=$(directory $friendly)
 before_student=$(directory "$student")
 with 's/batch: 32/batch: 32, save-minutes: 1, loader-threads: 2, lr: 0.050, test: each/'

@@ -2,10 +2,10 @@
  * cell.c: one training of an experiment: its options checked by the tables of its command, its
  * command line, and the hash under which its network is kept.
  *
- * The hash is SHA-256 of a text with everything that decides the network's bits: every option of the
- * command with its value, given or not; the data set's digest; the hash of the teacher; the number
- * of threads, the backend and the machine's kernels; versions.  Where files lie, how often a run is
- * saved and what it is called do not enter.
+ * The hash is SHA-256 of a text with everything that decides the network's bits: every option of
+ * the command with its value, given or not; the data set's digest; the hash of the teacher; the
+ * number of threads, the backend and the machine's kernels; versions.  Where files lie, how often a
+ * run is saved and what it is called do not enter.
  */
 #include "cli/experiment/experiment.h"
 

@@ -4,6 +4,7 @@ Networks and losses are those of sftn; peer_check.py compares both with referenc
   sftn    one step of student-friendly teacher training:
           CE(teacher) + 3 mean KL(branch || teacher) + mean CE(branch)
   kd      one step of distillation: 0.1 CE + 0.9 * 16 KL at T = 4, teacher frozen, evaluation mode
+  crd     the same with CE + 0.8 CRD: 128 dimensions, 16,384 negatives, memories of 50,000 records
   plain   one step of the student alone, cross-entropy
   frozen  inference of the teacher, in evaluation mode
 A step is all of forward, backward, SGD update; the batch is synthetic and lies ready in memory,
@@ -240,6 +241,58 @@ def kd_loss(student, teacher, labels, T=4.0):
     return 0.1 * F.cross_entropy(student, labels) + 0.9 * soft
 
 
+class Contrast(nn.Module):
+    """CRD's two memories and embeddings of pooled features, with the operations its authors use."""
+
+    records, dim, negatives, temperature, momentum, eps = 50000, 128, 16384, 0.07, 0.5, 1e-7
+
+    def __init__(self, student_width, teacher_width):
+        super().__init__()
+        self.embed = nn.ModuleList(
+            nn.Linear(width, self.dim) for width in (student_width, teacher_width)
+        )
+        bound = (self.dim / 3) ** -0.5
+        for side in range(2):
+            memory = torch.empty(self.records, self.dim).uniform_(-bound, bound)
+            self.register_buffer(f"memory{side}", memory)
+        self.z = [None, None]
+
+    def side(self, i, v, memory, chosen):
+        rows = memory.index_select(0, chosen.view(-1)).view(*chosen.shape, self.dim)
+        e = torch.exp(torch.bmm(rows, v.unsqueeze(2)).squeeze(2) / self.temperature)
+        if self.z[i] is None:
+            self.z[i] = e.mean().item() * self.records
+        p = e / self.z[i]
+        c = self.negatives / self.records
+        own = torch.log(p[:, 0] / (p[:, 0] + c + self.eps))
+        others = torch.log(c / (p[:, 1:] + c + self.eps))
+        return -(own.sum() + others.sum()) / len(v)
+
+    @torch.no_grad()
+    def remember(self, memory, index, v):
+        mixed = self.momentum * memory.index_select(0, index) + (1 - self.momentum) * v
+        memory.index_copy_(0, index, F.normalize(mixed))
+
+    def forward(self, features, index):
+        chosen = torch.randint(self.records, (len(index), 1 + self.negatives))
+        chosen[:, 0] = index
+        vs, vt = (F.normalize(embed(f)) for embed, f in zip(self.embed, features, strict=True))
+        loss = self.side(0, vs, self.memory1, chosen) + self.side(1, vt, self.memory0, chosen)
+        self.remember(self.memory0, index, vs)
+        self.remember(self.memory1, index, vt)
+        return loss
+
+
+class Pooled:
+    """What enters a network's last layer, kept at each call."""
+
+    def __init__(self, net):
+        net.fc.register_forward_pre_hook(self.keep)
+
+    def keep(self, _module, inputs):
+        self.value = inputs[0].float()
+
+
 def make_step(args):
     """A function of images and labels that does one step and returns its loss, or logits."""
 
@@ -252,8 +305,9 @@ def make_step(args):
     def autocast():
         return torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bfloat16")
 
-    if args.workload in ("frozen", "kd"):
-        teacher = prepare(make_network(args.teacher, args.classes), False)
+    if args.workload in ("frozen", "kd", "crd"):
+        frozen = make_network(args.teacher, args.classes)
+        teacher = prepare(frozen, False)
 
     def infer(images, _labels=None):
         with torch.no_grad(), autocast():
@@ -265,9 +319,15 @@ def make_step(args):
     if args.workload == "sftn":
         net = prepare(FriendlyTeacher(args.teacher, args.student, args.classes), True)
     else:
-        net = prepare(make_network(args.student, args.classes), True)
+        student = make_network(args.student, args.classes)
+        net = prepare(student, True)
+    trained = list(net.parameters())
+    if args.workload == "crd":
+        contrast = Contrast(student.widths[-1], frozen.widths[-1])
+        pooled = [Pooled(student), Pooled(frozen)]
+        trained += contrast.parameters()
     sgd = torch.optim.SGD(
-        net.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4, fused=args.fused_sgd
+        trained, lr=0.05, momentum=0.9, weight_decay=5e-4, fused=args.fused_sgd
     )
 
     def train(images, labels):
@@ -278,6 +338,11 @@ def make_step(args):
             loss = friendly_loss(logits, labels)
         elif args.workload == "kd":
             loss = kd_loss(logits, infer(images), labels)
+        elif args.workload == "crd":
+            infer(images)
+            index = torch.randperm(contrast.records)[: len(labels)]
+            loss = F.cross_entropy(logits.float(), labels)
+            loss = loss + 0.8 * contrast([p.value for p in pooled], index)
         else:
             loss = F.cross_entropy(logits.float(), labels)
         loss.backward()
@@ -358,7 +423,7 @@ def parse_args():
     parser = argparse.ArgumentParser(
         description="Times one PyTorch workload, prints one JSON line."
     )
-    parser.add_argument("--workload", choices=["sftn", "kd", "plain", "frozen"], default="sftn")
+    parser.add_argument("--workload", choices=["sftn", "kd", "crd", "plain", "frozen"], default="sftn")
     parser.add_argument("--teacher", default="wrn_40_2")
     parser.add_argument("--student", default="wrn_16_2")
     parser.add_argument("--classes", type=int, default=100)

@@ -11,8 +11,9 @@ cd "$(dirname "$0")/.."
 sftn=${1:-build/sftn}
 out=$(dirname "$sftn")/demo
 teacher=resnet20 student=resnet8
-# So short a training does better with many small steps and a rate that falls all the time.
-common=(--data shapes --precision bfloat16 --epochs 4 --batch 32 --schedule cosine --seed 1)
+# So short a training does better with many small steps, and a rate that rises and then falls.
+common=(--data shapes --precision bfloat16 --epochs 4 --batch 32 --schedule cosine --warmup 1
+        --seed 1)
 
 step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 

@@ -115,6 +115,13 @@ SFTN_API double sftn_decimal(float x);
  */
 SFTN_API const char *sftn_nearest_name(const char *name, const char *const *names);
 
+/*
+ * Where name stands in names (NULL-terminated).  ARGUMENT, and -1: no WHAT is called so; suggests
+ * the nearest, or else says `otherwise` (NULL: nothing).
+ */
+SFTN_API int sftn_find_name(const char *what, const char *name, const char *const *names,
+                            const char *otherwise, sftn_error *err);
+
 #ifdef __cplusplus
 }
 #endif

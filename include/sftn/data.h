@@ -6,6 +6,7 @@
 #define SFTN_DATA_H
 
 #include "sftn/plan.h"
+#include "sftn/views.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -89,13 +90,14 @@ typedef struct sftn_augment {
 /*
  * Loader: epochs of batches.  Batch b of epoch e holds the same images with the same augmentation
  * for a given seed, whatever the number of threads.  Random numbers are keyed by (seed, purpose,
- * epoch, record), the order by (seed, epoch).
+ * epoch, record, view), the order by (seed, epoch).
  */
 typedef struct sftn_loader_options {
     sftn_split split;
     int64_t batch;
     bool shuffle;
     sftn_augment augment; /* zero: none */
+    sftn_views views;     /* of each record (views.h); turned ones need square images */
     uint64_t seed;
     int threads; /* prefetching threads, at least 1; 0: 1 */
     int depth;   /* batches prepared ahead; 0: 4 */
@@ -118,12 +120,13 @@ SFTN_API int64_t sftn_loader_batch_size(const sftn_loader *l, int64_t batch);
 SFTN_API void sftn_loader_seek(sftn_loader *l, int64_t epoch, int64_t batch);
 
 /*
- * The next batch, borrowed until the next call.  images: [n,C,H,W] of dtype in layout;
+ * The next batch, borrowed until the next call.  images: [views n,C,H,W] of dtype in layout;
  * labels and index (record number in the split) as floats and int64, [n].  After an epoch's last
  * batch comes the next epoch's first.  Allocates nothing.
  */
 typedef struct sftn_batch {
     int64_t epoch, batch, n;
+    int views; /* at least 1 */
     const void *images;
     const float *labels;
     const int64_t *index;

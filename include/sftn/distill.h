@@ -16,6 +16,7 @@
 #include "sftn/model.h"
 #include "sftn/op.h"
 #include "sftn/schedule.h"
+#include "sftn/views.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -37,6 +38,7 @@ SFTN_API sftn_status sftn_tap_pairs(const char *text, const sftn_taps *student,
                                     const sftn_taps *teacher, sftn_tap_pair *pair, int *npairs,
                                     sftn_error *err);
 
+/* Taps have as many rows for each label as the method takes views (views.h). */
 typedef struct sftn_distill_args {
     sftn_graph *g;
     const sftn_scope *scope;  /* for the method's own parameters; named "METHOD" */
@@ -78,6 +80,12 @@ typedef struct sftn_distiller {
     double weight;      /* default factor of the loss in the student's total */
     double task_weight; /* default factor of the student's cross-entropy */
     double weight_beside; /* default factor beside other methods (kd: 1); 0: the same as weight */
+    sftn_views views;     /* of each image that it takes, in its phases too; 0: the first alone */
+    /*
+     * Over how many epochs of the main phase the weight rises: in epoch e of n, from 1, it is e / n
+     * of what it is afterwards.  NULL, or 0: it is the same in all.
+     */
+    double (*warmup)(const void *options);
     /*
      * Put layers of the method's own before the loss: replaces values in pair[args->npairs], which
      * hold the taps.  NULL: none.

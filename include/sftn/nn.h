@@ -101,6 +101,9 @@ SFTN_API sftn_value sftn_cross_entropy(sftn_graph *g, sftn_value logits, sftn_va
  */
 SFTN_API sftn_value sftn_kl_divergence(sftn_graph *g, sftn_value p_logits, sftn_value q_logits,
                                        float temperature);
+/* KL(softmax(p / T) || softmax(q / T)) of each row, [N,1,1,1]: the above before mean and T^2. */
+SFTN_API sftn_value sftn_kl_rows(sftn_graph *g, sftn_value p_logits, sftn_value q_logits,
+                                 float temperature);
 /* Mean over all elements of (a - b)^2. */
 SFTN_API sftn_value sftn_mse(sftn_graph *g, sftn_value a, sftn_value b);
 /*

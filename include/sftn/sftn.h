@@ -14,5 +14,6 @@
 #include "sftn/tensors.h"
 #include "sftn/train.h"
 #include "sftn/verify.h"
+#include "sftn/views.h"
 
 #endif

@@ -14,6 +14,7 @@
 #include "sftn/mutual.h"
 #include "sftn/schedule.h"
 #include "sftn/teacher.h"
+#include "sftn/views.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -38,11 +39,12 @@ typedef struct sftn_job_phase {
 typedef struct sftn_job_graph {
     sftn_graph *g;
     int phase;         /* which of the job's; its nphases: the main one */
-    sftn_value image;  /* [n,C,H,W] */
+    sftn_value image;  /* [n,C,H,W]; where the job has several views, of each (views.h) */
     sftn_value labels; /* [n,1,1,1] */
     sftn_value record; /* [n,1,1,1] which records of the training set they are, from 0 */
+    sftn_value epoch;  /* [1,1,1,1] which of the phase's epochs it is, from 1 */
     int classes;
-    sftn_terms terms;   /* out: the loss is the sum of weight * value */
+    sftn_terms terms;   /* out: the loss is the sum of weight * factor * value */
     sftn_value logits;  /* out: of the network being trained, for training accuracy; the main
                            phase has them */
 } sftn_job_graph;
@@ -66,9 +68,10 @@ typedef struct sftn_job {
     const sftn_model *peer[SFTN_MAX_STORES];
     sftn_job_phase phase[SFTN_MAX_PHASES]; /* before the main one, in their order */
     int nphases;
+    sftn_views views; /* that the batches must hold, in every phase */
     const sftn_model *model; /* the network being trained */
     int classes;
-    char description[4096]; /* JSON object: what the job is, with all its options */
+    char description[8192]; /* JSON object: what the job is, with all its options */
 } sftn_job;
 
 SFTN_API void sftn_job_free(sftn_job *job);
@@ -159,6 +162,27 @@ typedef struct sftn_train_options {
     double save_minutes;  /* also save in mid-epoch this often; 0: at epoch ends only */
 } sftn_train_options;
 
+/*
+ * How strongly the terms of a loss pull at the networks that they are to teach: norms of their
+ * gradients on one batch, each with its weight (and without warm-up), beside that of the labels'
+ * term.  Published weights give ratios from SFTN_WEAK_PULL to SFTN_STRONG_PULL, with room: what
+ * lies outside trains nothing, or leaves nothing of the labels.
+ */
+#define SFTN_WEAK_PULL   1e-3
+#define SFTN_STRONG_PULL 1e3
+typedef struct sftn_pull {
+    char term[32], labels[32]; /* the names of the two terms */
+    double weight, norm;
+    double labels_norm; /* with its weight, or without one where that is 0 */
+    double ratio;       /* norm / labels_norm */
+    bool far;           /* the ratio is outside of that range */
+    double balanced;    /* the weight with which the ratio would be 1 */
+} sftn_pull;
+typedef struct sftn_balance {
+    int n; /* 0: there is only the labels' term, or nothing was measured */
+    sftn_pull pull[SFTN_MAX_TERMS];
+} sftn_balance;
+
 /* One record of progress; sent after every step (epoch_done false) and every epoch. */
 typedef struct sftn_progress {
     int member, members;   /* which of those that are trained together; 0 of 1 */
@@ -185,6 +209,8 @@ typedef struct sftn_progress {
 typedef struct sftn_train_hooks {
     void *ctx;
     void (*progress)(void *ctx, const sftn_progress *p);
+    /* Before a member's first step with its labels, where several terms teach its networks. */
+    void (*balance)(void *ctx, int member, const sftn_balance *balance);
     bool (*stop)(void *ctx); /* asked after every step; true: save and return INTERRUPTED */
 } sftn_train_hooks;
 
@@ -196,6 +222,7 @@ typedef struct sftn_train_result {
     double ema_top1;
     double seconds;
     int64_t steps; /* done by this call; 0: the run was done already */
+    sftn_balance balance; /* when its main phase began, in whichever call that was */
 } sftn_train_result;
 
 /*
@@ -204,7 +231,10 @@ typedef struct sftn_train_result {
  * plain keys, after each epoch; further networks likewise), best.safetensors (best on validation),
  * log.jsonl (one line an epoch with every term).
  * INTERRUPTED after a stop: everything is saved.  NUMERIC: a non-finite loss, or a term that is
- * zero, constant or without gradient, by name; the last good checkpoint is kept.
+ * zero, constant or without gradient, by name; the last good checkpoint is kept.  A term is refused
+ * where no gradient of it can reach its network, where the first batch's is exactly 0 or not
+ * finite, where its value does not change in the first 20 steps of a phase, or later in 20 steps in
+ * a row while another's does, and where it is exactly 0 in 20 steps in a row.
  */
 SFTN_API sftn_status sftn_train(sftn_job *job, const sftn_dataset *data,
                                 const sftn_train_options *options, const sftn_train_hooks *hooks,
@@ -213,8 +243,8 @@ SFTN_API sftn_status sftn_train(sftn_job *job, const sftn_dataset *data,
 /*
  * Train several jobs at once, each in its own run directory and to the same bits as alone: every
  * batch is prepared once, a guide is run once, then each job makes its step.  The options must
- * agree in batch, augmentation, seed and plan, and the jobs in their guide.  Jobs that are resumed
- * may be at different positions: those behind catch up first.
+ * agree in batch, augmentation, seed and plan, and the jobs in their guide and views.  Jobs that
+ * are resumed may be at different positions: those behind catch up first.
  *
  * A job that fails is left, with its error, and the others go on; then err says how many failed and
  * why the first did.  INTERRUPTED: all that were not done are saved.  Where the training cannot
@@ -241,11 +271,15 @@ SFTN_API sftn_status sftn_checkpoint_threads(const char *dir, int *threads, sftn
 /*
  * A job compiled for batches of one size, with its optimizer: what sftn_train does between taking
  * a batch and reporting it.  The plan's inputs are called "image" and "labels"; its outputs "loss"
- * and "logits".  Uses plan, momentum, weight_decay, dot, nesterov and clip of options.
+ * and "logits".  Where terms are warmed up there is an input "epoch", which is past every warm-up
+ * unless it is written.  Uses plan, momentum, weight_decay, dot, nesterov and clip of options.
  */
 typedef struct sftn_stepper sftn_stepper;
 
-/* image: [batch,C,H,W].  job must outlive the stepper. */
+/*
+ * image: [batch,C,H,W], of one view; the plan's input has as many rows as the job's views need.
+ * job must outlive the stepper.
+ */
 SFTN_API sftn_status sftn_stepper_new(sftn_job *job, const sftn_train_options *options,
                                       sftn_shape image, sftn_stepper **s, sftn_error *err);
 SFTN_API void sftn_stepper_free(sftn_stepper *s);
@@ -256,6 +290,12 @@ SFTN_API const sftn_graph *sftn_stepper_guide_graph(const sftn_stepper *s);
 SFTN_API sftn_plan *sftn_stepper_guide_plan(sftn_stepper *s);
 /* Forward, backward, update of all the job's parameters at learning rate lr.  Allocates nothing. */
 SFTN_API void sftn_stepper_run(sftn_stepper *s, double lr);
+/*
+ * Measure the pulls of the loss's terms on the batch that is in the inputs, which compiles a plan.
+ * Nothing that is trained changes, nor do running statistics or memories.  NUMERIC, naming the
+ * term, where a gradient is exactly 0 or not finite.
+ */
+SFTN_API sftn_status sftn_stepper_balance(sftn_stepper *s, sftn_balance *balance, sftn_error *err);
 
 /* ---- networks in files ---- */
 
@@ -271,6 +311,20 @@ typedef struct sftn_network {
 
 SFTN_API sftn_status sftn_network_load(const char *path, sftn_network *net, sftn_error *err);
 SFTN_API void sftn_network_free(sftn_network *net);
+
+/* A teacher, and the student's branches that were trained with it. */
+typedef struct sftn_branched {
+    sftn_network teacher;
+    sftn_model student;
+    const sftn_teacher_scheme *scheme;
+    void *scheme_options;
+    sftn_job job;      /* the training it comes from; its store [1] holds the branches */
+    void *description; /* of that training; owns texts of the options */
+} sftn_branched;
+
+/* path: as for sftn_network_load; branches.safetensors lies beside the teacher's file. */
+SFTN_API sftn_status sftn_branched_load(const char *path, sftn_branched *b, sftn_error *err);
+SFTN_API void sftn_branched_free(sftn_branched *b);
 
 /* ---- measuring ---- */
 
@@ -293,6 +347,52 @@ SFTN_API sftn_status sftn_compare(const sftn_network *teacher, const sftn_networ
                                   const sftn_dataset *data, sftn_split split,
                                   const sftn_plan_options *plan, sftn_similarity *similarity,
                                   sftn_error *err);
+
+/* How good a network's answers are on a split (temperature 1); percentages are of images. */
+typedef struct sftn_answers {
+    int64_t n;
+    double top1;              /* percent */
+    double loss;              /* cross-entropy with the labels, nats */
+    double confidence;        /* percent: mean probability of the first answer */
+    double calibration_error; /* percent: ECE, between confidence and accuracy */
+    double entropy;           /* of the probabilities, nats */
+} sftn_answers;
+
+typedef struct sftn_tap_similarity {
+    char teacher[24], student[24]; /* as sftn_taps_list names them */
+    double cka;                    /* linear CKA, 0..1 */
+} sftn_tap_similarity;
+
+/* A student, or a branch, beside a teacher. */
+typedef struct sftn_comparison {
+    char name[48]; /* the network, or "branch1" */
+    sftn_answers answers;
+    sftn_similarity similarity;
+    int ntaps; /* stages that both have, paired from the deep end */
+    sftn_tap_similarity tap[SFTN_MAX_STAGES];
+} sftn_comparison;
+
+typedef struct sftn_compare_options {
+    sftn_split split;
+    sftn_plan_options plan;
+    int bins; /* of the calibration error; 0: 15 */
+    /*
+     * A stage's feature is averaged to at most cells x cells values a channel, which are then
+     * columns of its own: CKA of C channels keeps (C cells^2)^2 numbers.  0: no CKA of stages.
+     */
+    int cells;
+} sftn_compare_options;
+
+SFTN_API sftn_status sftn_compare_networks(const sftn_network *teacher,
+                                           const sftn_network *student, const sftn_dataset *data,
+                                           const sftn_compare_options *options,
+                                           sftn_answers *teacher_answers,
+                                           sftn_comparison *comparison, sftn_error *err);
+/* The teacher's branches, as students; list: [SFTN_MAX_STAGES], filled with *n. */
+SFTN_API sftn_status sftn_compare_branches(const sftn_branched *teacher, const sftn_dataset *data,
+                                           const sftn_compare_options *options,
+                                           sftn_answers *teacher_answers, sftn_comparison *list,
+                                           int *n, sftn_error *err);
 
 /* Class probabilities of one image, pixels [C,H,W] bytes; probability [classes]. */
 SFTN_API sftn_status sftn_predict(const sftn_network *net, const uint8_t *pixels,

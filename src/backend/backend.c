@@ -20,20 +20,14 @@ const char *sftn_backend_list(int i)
 
 const sftn_backend *sftn_backend_find(const char *name, sftn_error *err)
 {
-    const char *known[SFTN_COUNT(backend_table) + 1] = {NULL};
-    const char *nearest;
+    const char *names[SFTN_COUNT(backend_table) + 1] = {NULL};
+    int found = 0;
 
-    if (name == NULL)
-        return backend_table[0];
-    for (size_t i = 0; i < SFTN_COUNT(backend_table); i++) {
-        if (strcmp(backend_table[i]->name, name) == 0)
-            return backend_table[i];
-        known[i] = backend_table[i]->name;
-    }
-    nearest = sftn_nearest_name(name, known);
-    sftn_fail(err, SFTN_ERR_ARGUMENT, "unknown backend '%s'; did you mean '%s'?", name,
-              nearest != NULL ? nearest : known[0]);
-    return NULL;
+    for (size_t i = 0; i < SFTN_COUNT(backend_table); i++)
+        names[i] = backend_table[i]->name;
+    if (name != NULL)
+        found = sftn_find_name("backend", name, names, "`sftn list backends` names them", err);
+    return found >= 0 ? backend_table[found] : NULL;
 }
 
 void sftn_backend_machine(const char *name, char *buf, size_t size)

@@ -68,3 +68,21 @@ const char *sftn_nearest_name(const char *name, const char *const *names)
     }
     return best;
 }
+
+int sftn_find_name(const char *what, const char *name, const char *const *names,
+                   const char *otherwise, sftn_error *err)
+{
+    const char *nearest;
+
+    for (int i = 0; names[i]; i++)
+        if (strcmp(names[i], name) == 0)
+            return i;
+    nearest = sftn_nearest_name(name, names);
+    if (nearest)
+        sftn_fail(err, SFTN_ERR_ARGUMENT, "no %s called \"%s\"; did you mean \"%s\"?", what, name,
+                  nearest);
+    else
+        sftn_fail(err, SFTN_ERR_ARGUMENT, "no %s called \"%s\"%s%s", what, name,
+                  otherwise ? "; " : "", otherwise ? otherwise : "");
+    return -1;
+}

@@ -162,6 +162,8 @@ bool cli_progress_open(cli_progress *p, const cli_job *jobs, int n);
 void cli_progress_close(cli_progress *p);
 /* A hook of sftn_train; ctx is a cli_progress that was opened. */
 void cli_show_progress(void *ctx, const sftn_progress *p);
+/* Likewise: how strongly the terms of the loss pull, with warnings. */
+void cli_show_balance(void *ctx, int member, const sftn_balance *balance);
 /* A hook of sftn_data_get, likewise. */
 bool cli_show_download(void *ctx, int64_t done, int64_t total);
 /* Erase the bar, if any, so that other text can be printed. */
@@ -303,12 +305,19 @@ struct cli_job {
  * without a checkpoint begin anew beside those that are resumed.
  */
 bool cli_check_directories(cli_job *jobs, int n, int *code);
+/* The network that others imitate. */
+typedef struct cli_teacher {
+    const char *file;
+    bool measured;
+    sftn_scores scores; /* on the test images */
+} cli_teacher;
+
 /*
  * Train n jobs at once with progress on stderr and leave each result on stdout and in the run's
- * summary.json.  teacher (may be NULL): the file of the network to compare the results with.
- * Returns the exit code.
+ * summary.json.  teacher: the network to compare the results with; NULL: none.  Returns the exit
+ * code.
  */
-int cli_run_jobs(cli_job *jobs, int n, const char *teacher);
+int cli_run_jobs(cli_job *jobs, int n, const cli_teacher *teacher);
 
 /* ---- the commands that train ---- */
 
@@ -322,7 +331,7 @@ typedef struct cli_training {
     const char *teacher, *init_from_branch; /* distill: files */
     const char *method;
     int branch;
-    float task_weight;
+    float task_weight, min_teacher_accuracy;
     cli_methods methods;
     cli_data_options data;
     cli_run_options run;

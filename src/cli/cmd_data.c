@@ -115,14 +115,11 @@ static int run(const cli_args *args, const data_options *opt, cli_data_options *
 {
     static const char *const actions[] = {"get", "info", "sheet", NULL};
     const char *action = args->file[0];
-    const char *nearest;
     const int needed = strcmp(action, "sheet") == 0 ? 3 : 2;
+    sftn_error err = {0};
 
-    nearest = sftn_nearest_name(action, actions);
-    if (strcmp(action, "get") != 0 && strcmp(action, "info") != 0 && strcmp(action, "sheet") != 0)
-        return nearest
-                   ? cli_misuse("data cannot '%s'; did you mean '%s'?", action, nearest)
-                   : cli_misuse("data cannot '%s'; usage: sftn data %s", action, usage.arguments);
+    if (sftn_find_name("action of data", action, actions, "'sftn help data' explains", &err) < 0)
+        return cli_misuse("%s", err.text);
     if (args->nfiles != needed)
         return cli_misuse("data %s takes %d arguments, not %d; usage: sftn data %s", action,
                           needed - 1, args->nfiles - 1, usage.arguments);

@@ -1,6 +1,7 @@
 /* distill: a student beside a frozen teacher, or several at once. */
 #include "cli/cli.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,11 @@ static const sftn_option table[] = {
      "one or more of 'sftn list methods', joined by +", "NAMES", "kd"},
     {"task-weight", SFTN_OPT_FLOAT, offsetof(cli_training, task_weight), -1, -1, 1e6,
      "factor of the cross-entropy with the labels; -1 is the methods' own", NULL, NULL},
+    {"min-teacher-accuracy", SFTN_OPT_FLOAT, offsetof(cli_training, min_teacher_accuracy), -1,
+     -1, 100,
+     "refuse a teacher that has fewer percent of the test images right; -1 is twice what guessing "
+     "has, or 10 points above it where that is less; 0 takes any, unmeasured",
+     NULL, NULL},
     {"init-from-branch", SFTN_OPT_STRING, offsetof(cli_training, init_from_branch), 0, 0, 0,
      "start the student's later stages and head from a branch in this file", "FILE", NULL},
     {"branch", SFTN_OPT_INT, offsetof(cli_training, branch), 1, 1, SFTN_MAX_STAGES,
@@ -27,7 +33,9 @@ static const cli_usage usage = {
     .arguments = "--teacher FILE [--student MODEL] [--method kd] [options]",
     .text = "Trains a student on the labels and on what a frozen teacher answers.  The run\n"
             "directory is filled as by 'sftn train'; agreement with the teacher is measured at\n"
-            "the end.\n"
+            "the end.  Before it begins, the teacher is measured on the test images, and the\n"
+            "norm of each term's gradient is told as a multiple of the labels': with published\n"
+            "weights some are a hundredth, some a hundred times it.\n"
             "\n"
             "Lists train all combinations at once: --student resnet8,resnet14 --method kd,at+kd\n"
             "--seed 1,2,3 are twelve students.  --task-weight, --branch and options of methods\n"
@@ -56,6 +64,7 @@ typedef struct distillation {
     char teacher_file[640];
     sftn_plan_options plan;
     sftn_network teacher;
+    cli_teacher measured; /* the same teacher */
     sftn_dataset *data;
 } distillation;
 
@@ -158,6 +167,48 @@ static sftn_status make_job(distillation *d, int i, sftn_error *err)
     return sftn_distill_job(&options, &d->job[i].job, err);
 }
 
+/*
+ * The least that the teacher must have right.  Guessing has one of so many classes; twice that is
+ * beyond the scatter of any test set, but of two classes it would be all.
+ */
+static double least_accuracy(const distillation *d)
+{
+    const double asked = cli_decimal(d->student[0].t.min_teacher_accuracy);
+    const double guessed = 100.0 / d->teacher.classes;
+
+    return asked < 0.0 ? guessed + fmin(guessed, 10.0) : asked;
+}
+
+/* Measure the teacher on all test images before hours are spent with it. */
+static sftn_status measure_teacher(distillation *d, sftn_error *err)
+{
+    const sftn_dataset_info *info = sftn_dataset_get_info(d->data);
+    const bool asked = d->student[0].t.min_teacher_accuracy > 0.0f;
+    const double least = least_accuracy(d);
+    cli_teacher *t = &d->measured;
+    char near[64] = "";
+    sftn_status status;
+
+    if (least <= 0.0 || (info->records[SFTN_TEST] < 1 && !asked))
+        return SFTN_OK;
+    if (info->records[SFTN_TEST] < 1)
+        return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                         "--min-teacher-accuracy needs test images, %s has none", info->name);
+    status = sftn_evaluate(&d->teacher, d->data, SFTN_TEST, &d->plan, &t->scores, err);
+    if (status != SFTN_OK)
+        return status;
+    if (!asked)
+        snprintf(near, sizeof near, ", where guessing has %.2f%%", 100.0 / d->teacher.classes);
+    if (t->scores.top1 < least)
+        return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                         "%s has %.2f%% of the test images of %s right%s: expected %.2f%% or more; "
+                         "--min-teacher-accuracy sets another bound, 0 takes any teacher",
+                         t->file, t->scores.top1, info->name, near, least);
+    t->measured = true;
+    fprintf(stderr, "teacher %s: test top-1 %.2f%%\n", t->file, t->scores.top1);
+    return SFTN_OK;
+}
+
 static int train_on(distillation *d)
 {
     const sftn_dataset_info *info = sftn_dataset_get_info(d->data);
@@ -171,10 +222,12 @@ static int train_on(distillation *d)
         fill_run(d, i);
     if (!cli_check_directories(d->job, d->n, &code))
         return code;
+    if (measure_teacher(d, &err) != SFTN_OK)
+        return cli_fail(&err);
     for (int i = 0; i < d->n; i++)
         if (make_job(d, i, &err) != SFTN_OK)
             return cli_fail(&err);
-    return cli_run_jobs(d->job, d->n, d->teacher_file);
+    return cli_run_jobs(d->job, d->n, &d->measured);
 }
 
 static int open_and_train(distillation *d)
@@ -192,6 +245,7 @@ static int open_and_train(distillation *d)
     if (cli_plan_options(&first->t.machine, &d->plan, &err) != SFTN_OK)
         return cli_misuse("%s", err.text);
     cli_model_file(first->t.teacher, d->teacher_file, sizeof d->teacher_file);
+    d->measured.file = d->teacher_file;
     if (sftn_network_load(d->teacher_file, &d->teacher, &err) != SFTN_OK)
         return cli_fail(&err);
     if (cli_open_data(&first->t.data, &d->data, &code))

@@ -1,11 +1,10 @@
-/* eval: accuracy of a trained network, and how alike it and another answer. */
+/* eval: accuracy of a trained network. */
 #include "cli/cli.h"
 
 #include <json-c/json.h>
 
 typedef struct eval_options {
     int split; /* sftn_split */
-    const char *teacher;
     bool json;
 } eval_options;
 
@@ -13,21 +12,20 @@ static const sftn_option table[] = {
     {"split", SFTN_OPT_CHOICE, offsetof(eval_options, split), SFTN_TEST, 0, 2,
      "which images; validation needs the --validation and --data-seed of the training",
      "train|validation|test", NULL},
-    {"teacher", SFTN_OPT_STRING, offsetof(eval_options, teacher), 0, 0, 0,
-     "also compare the answers with this network's (a file or a run directory)", "FILE", NULL},
     {"json", SFTN_OPT_BOOL, offsetof(eval_options, json), 0, 0, 1, "print one JSON object", NULL,
      NULL},
     SFTN_OPTION_END,
 };
 
 static const cli_usage usage = {
-    .arguments = "MODEL_FILE|RUN [--teacher FILE] [options]",
-    .text = "Measures a trained network on the data set it was trained on, or on --data.",
+    .arguments = "MODEL_FILE|RUN [options]",
+    .text = "Measures a trained network on the data set it was trained on, or on --data.\n"
+            "'sftn compare' measures two beside each other.",
     .min_files = 1,
     .max_files = 1,
 };
 
-static void print_json(const char *file, const sftn_scores *s, const sftn_similarity *a)
+static void print_json(const char *file, const sftn_scores *s)
 {
     json_object *o = json_object_new_object();
 
@@ -36,19 +34,12 @@ static void print_json(const char *file, const sftn_scores *s, const sftn_simila
     cli_add_number(o, "top1", s->top1);
     cli_add_number(o, "top5", s->top5);
     cli_add_number(o, "loss", s->loss);
-    if (a) {
-        cli_add_number(o, "agreement", a->agreement);
-        cli_add_number(o, "kl_teacher_student", a->kl_teacher_student);
-        cli_add_number(o, "kl_student_teacher", a->kl_student_teacher);
-        cli_add_number(o, "cka_pooled", a->cka_pooled);
-        cli_add_number(o, "cka_logits", a->cka_logits);
-    }
     printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_SPACED |
                                                          JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(o);
 }
 
-static void print_text(const sftn_scores *s, const sftn_similarity *a)
+static void print_text(const sftn_scores *s)
 {
     char images[32];
 
@@ -57,37 +48,19 @@ static void print_text(const sftn_scores *s, const sftn_similarity *a)
     printf("%-24s %.2f %%\n", "top-1", s->top1);
     printf("%-24s %.2f %%\n", "top-5", s->top5);
     printf("%-24s %.4f\n", "cross-entropy", s->loss);
-    if (!a)
-        return;
-    printf("%-24s %.2f %%\n", "agreement", a->agreement);
-    printf("%-24s %.4f\n", "KL(teacher || student)", a->kl_teacher_student);
-    printf("%-24s %.4f\n", "KL(student || teacher)", a->kl_student_teacher);
-    printf("%-24s %.4f\n", "CKA of pooled features", a->cka_pooled);
-    printf("%-24s %.4f\n", "CKA of logits", a->cka_logits);
 }
 
 static sftn_status measure(const sftn_network *net, const eval_options *opt,
                            const sftn_dataset *data, const sftn_plan_options *plan,
                            const char *file, sftn_error *err)
 {
-    const sftn_split split = (sftn_split)opt->split;
-    char teacher_file[640];
-    sftn_network teacher = {0};
     sftn_scores scores;
-    sftn_similarity similarity;
-    sftn_status status = sftn_evaluate(net, data, split, plan, &scores, err);
+    sftn_status status = sftn_evaluate(net, data, (sftn_split)opt->split, plan, &scores, err);
 
-    if (status == SFTN_OK && opt->teacher) {
-        cli_model_file(opt->teacher, teacher_file, sizeof teacher_file);
-        status = sftn_network_load(teacher_file, &teacher, err);
-        if (status == SFTN_OK)
-            status = sftn_compare(&teacher, net, data, split, plan, &similarity, err);
-        sftn_network_free(&teacher);
-    }
     if (status == SFTN_OK && opt->json)
-        print_json(file, &scores, opt->teacher ? &similarity : NULL);
+        print_json(file, &scores);
     else if (status == SFTN_OK)
-        print_text(&scores, opt->teacher ? &similarity : NULL);
+        print_text(&scores);
     return status;
 }
 

@@ -183,6 +183,7 @@ static int list_all(const cli_args *args, bool json)
     json_object *all = json_object_new_object();
     const char *names[CLI_COUNT(kinds) + 1] = {NULL};
     const char *wanted = args->nfiles ? args->file[0] : NULL;
+    sftn_error err = {0};
     bool found = false;
 
     for (int i = 0; i < CLI_COUNT(kinds); i++) {
@@ -204,13 +205,9 @@ static int list_all(const cli_args *args, bool json)
                                                                JSON_C_TO_STRING_SPACED |
                                                                JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(all);
-    if (found)
-        return CLI_DONE;
-    const char *nearest = sftn_nearest_name(wanted, names);
-
-    return nearest
-               ? cli_misuse("list has no kind '%s'; did you mean '%s'?", wanted, nearest)
-               : cli_misuse("list has no kind '%s'; usage: sftn list %s", wanted, usage.arguments);
+    if (!found && sftn_find_name("list", wanted, names, "'sftn help list' names them", &err) < 0)
+        return cli_misuse("%s", err.text);
+    return CLI_DONE;
 }
 
 int cmd_list(int argc, char **argv)

@@ -2,122 +2,103 @@
 #include "cli/cli.h"
 #include "sftn/report.h"
 
-#include <json-c/json.h>
 #include <stdlib.h>
-#include <string.h>
 
 typedef struct table_options {
-    const char *plot;
+    int format, group, kind;
+    const char *against, *plot;
+    float level;
     int width, height;
-    bool json;
 } table_options;
 
+#define FIELD(name) offsetof(table_options, name)
+
 static const sftn_option table[] = {
-    {"plot", SFTN_OPT_STRING, offsetof(table_options, plot), 0, 0, 0,
-     "also draw test accuracy by epoch into this PNG file", "FILE", NULL},
-    {"width", SFTN_OPT_INT, offsetof(table_options, width), 960, 320, 8192,
-     "of the plot, in pixels", NULL, NULL},
-    {"height", SFTN_OPT_INT, offsetof(table_options, height), 600, 240, 8192,
-     "of the plot, in pixels", NULL, NULL},
-    {"json", SFTN_OPT_BOOL, offsetof(table_options, json), 0, 0, 1, "print JSON", NULL, NULL},
+    {"format", SFTN_OPT_CHOICE, FIELD(format), SFTN_TABLE_TEXT, 0, 3, "how the table is written",
+     "text|markdown|csv|json", NULL},
+    {"group", SFTN_OPT_CHOICE, FIELD(group), SFTN_GROUP_NONE, 0, 2,
+     "take runs together that differ only in the seed: by all that they and their teachers' files "
+     "say of their training, or by their names up to the number after 'seed'",
+     "none|seeds|names", NULL},
+    {"against", SFTN_OPT_STRING, FIELD(against), 0, 0, 0,
+     "also differences, paired by seed: a teacher, as the table calls it (students of others minus "
+     "equal students of that one), or a group (all others minus it); unless given, against "
+     "teachers trained in the ordinary way",
+     "NAME", NULL},
+    {"level", SFTN_OPT_FLOAT, FIELD(level), 0.95, 0.5, 0.9999, "of intervals", NULL,
+     NULL},
+    {"plot", SFTN_OPT_STRING, FIELD(plot), 0, 0, 0,
+     "also draw them into this file, whose name ends in .svg or .png", "FILE", NULL},
+    {"plot-kind", SFTN_OPT_CHOICE, FIELD(kind), SFTN_PLOT_CURVES, 0, 2,
+     "accuracy by epoch (of groups the mean, in a band of one standard deviation); or, of groups "
+     "and of their differences, the mean after the last epoch with its interval",
+     "curves|intervals|differences", NULL},
+    {"width", SFTN_OPT_INT, FIELD(width), 960, 320, 8192, "of the plot, in pixels", NULL, NULL},
+    {"height", SFTN_OPT_INT, FIELD(height), 600, 240, 8192, "of the plot, in pixels", NULL, NULL},
     SFTN_OPTION_END,
 };
 
 static const cli_usage usage = {
-    .arguments = "RUN... [--plot FILE.png] [--json]",
-    .text = "Reads run directories, finished or not.  Accuracy is that of the last epoch on the\n"
-            "test images; agreement (equal top-1 answers) and KL(teacher || student) are with\n"
-            "the run's own teacher.",
+    .arguments = "RUN... [--group seeds] [--against NAME] [--format text] [--plot FILE]",
+    .text = "Reads run directories, finished or not.  Accuracy is top-1 on the test images: that\n"
+            "of the last epoch in one column, that of the epoch that was best on held-out\n"
+            "images (--validation) in another.  Training accuracy is of the augmented batches of\n"
+            "the last epoch.  Agreement (equal top-1 answers) and KL(teacher || student) are with\n"
+            "the run's own teacher.\n"
+            "\n"
+            "With --group the means over seeds of finished runs, their standard deviations, and\n"
+            "differences between groups with Student's intervals for the mean, from the seeds\n"
+            "that both groups have.",
     .min_files = 1,
     .max_files = -1,
 };
 
-static double last_top1(const sftn_run *r)
+static sftn_status print(const sftn_run *runs, int n, const sftn_run_statistics *s,
+                         sftn_table_format format, sftn_error *err)
 {
-    if (r->finished)
-        return r->result.last_top1;
-    return r->nepochs ? r->epoch[r->nepochs - 1].test_top1 : -1.0;
+    char *text = NULL;
+    sftn_status status = s ? sftn_groups_table(runs, s, format, &text, err)
+                           : sftn_runs_table(runs, n, format, &text, err);
+
+    if (status == SFTN_OK)
+        fputs(text, stdout);
+    free(text);
+    return status;
 }
 
-static void print_number(double x, bool there, const char *format, int width)
+static sftn_status draw(const sftn_run *runs, int n, const sftn_run_statistics *s,
+                        const table_options *opt, sftn_error *err)
 {
-    char text[32] = "-";
+    const sftn_plot_options options = {(sftn_plot_kind)opt->kind, opt->width, opt->height};
+    sftn_status status = sftn_runs_plot(runs, n, s, &options, opt->plot, err);
 
-    if (there)
-        snprintf(text, sizeof text, format, x);
-    printf("  %*s", width, text);
-}
-
-static void print_table(const sftn_run *runs, int n)
-{
-    int name = 3, network = 7;
-
-    for (int i = 0; i < n; i++) {
-        const int a = (int)strlen(runs[i].name), b = (int)strlen(runs[i].network);
-
-        name = a > name ? a : name;
-        network = b > network ? b : network;
-    }
-    printf("%-*s  %-*s  %6s  %10s  %9s  %7s\n", name, "run", network, "network", "epochs",
-           "test top-1", "agreement", "KL");
-    for (int i = 0; i < n; i++) {
-        const sftn_run *r = &runs[i];
-        const double top1 = last_top1(r);
-
-        printf("%-*s  %-*s  %6d", name, r->name, network, r->network, r->nepochs);
-        print_number(top1, top1 >= 0.0, "%.2f %%", 10);
-        print_number(r->similarity.agreement, r->compared, "%.2f %%", 9);
-        print_number(r->similarity.kl_teacher_student, r->compared, "%.4f", 7);
-        printf("%s\n", r->finished ? "" : "  (not finished)");
-    }
-}
-
-static void print_json(const sftn_run *runs, int n)
-{
-    json_object *list = json_object_new_array();
-
-    for (int i = 0; i < n; i++) {
-        const sftn_run *r = &runs[i];
-        json_object *o = json_object_new_object();
-
-        json_object_object_add(o, "run", json_object_new_string(r->name));
-        json_object_object_add(o, "network", json_object_new_string(r->network));
-        json_object_object_add(o, "data", json_object_new_string(r->data));
-        json_object_object_add(o, "epochs", json_object_new_int(r->nepochs));
-        json_object_object_add(o, "finished", json_object_new_boolean(r->finished));
-        cli_add_number(o, "test_top1", last_top1(r));
-        if (r->compared) {
-            cli_add_number(o, "agreement", r->similarity.agreement);
-            cli_add_number(o, "kl_teacher_student", r->similarity.kl_teacher_student);
-        }
-        json_object_array_add(list, o);
-    }
-    printf("%s\n",
-           json_object_to_json_string_ext(list, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-                                                    JSON_C_TO_STRING_NOSLASHESCAPE));
-    json_object_put(list);
+    if (status == SFTN_OK)
+        fprintf(stderr, "plot: %s\n", opt->plot);
+    return status;
 }
 
 static int show(const cli_args *args, const table_options *opt)
 {
-    sftn_run *runs = calloc((size_t)args->nfiles, sizeof *runs);
+    const int n = args->nfiles;
+    const bool grouped = opt->group != SFTN_GROUP_NONE;
+    sftn_run *runs = calloc((size_t)n, sizeof *runs);
+    sftn_run_statistics s = {0};
     sftn_error err = {0};
     sftn_status status = SFTN_OK;
 
     if (!runs)
         return cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
-    for (int i = 0; i < args->nfiles && status == SFTN_OK; i++)
+    for (int i = 0; i < n && status == SFTN_OK; i++)
         status = sftn_run_read(args->file[i], &runs[i], &err);
-    if (status == SFTN_OK && opt->json)
-        print_json(runs, args->nfiles);
-    else if (status == SFTN_OK)
-        print_table(runs, args->nfiles);
-    if (status == SFTN_OK && opt->plot) {
-        status = sftn_runs_plot(runs, args->nfiles, opt->width, opt->height, opt->plot, &err);
-        if (status == SFTN_OK)
-            fprintf(stderr, "plot: %s\n", opt->plot);
-    }
-    for (int i = 0; i < args->nfiles; i++)
+    if (status == SFTN_OK && grouped)
+        status = sftn_runs_group(runs, n, (sftn_grouping)opt->group, opt->against,
+                                 cli_decimal(opt->level), &s, &err);
+    if (status == SFTN_OK)
+        status = print(runs, n, grouped ? &s : NULL, (sftn_table_format)opt->format, &err);
+    if (status == SFTN_OK && opt->plot)
+        status = draw(runs, n, grouped ? &s : NULL, opt, &err);
+    sftn_run_statistics_free(&s);
+    for (int i = 0; i < n; i++)
         sftn_run_free(&runs[i]);
     free(runs);
     return status == SFTN_OK ? CLI_DONE : cli_fail(&err);
@@ -130,8 +111,13 @@ int cmd_table(int argc, char **argv)
     int code;
 
     cli_accept(&args, "output", "", table, &opt);
-    if (cli_parse(&args, &code))
-        code = show(&args, &opt);
+    if (cli_parse(&args, &code)) {
+        if ((opt.against || opt.kind != SFTN_PLOT_CURVES) && opt.group == SFTN_GROUP_NONE)
+            code = cli_misuse("%s groups: --group seeds or --group names makes them",
+                              opt.against ? "--against compares" : "--plot-kind draws");
+        else
+            code = show(&args, &opt);
+    }
     cli_args_free(&args);
     return code;
 }

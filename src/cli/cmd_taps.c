@@ -67,11 +67,12 @@ static sftn_draw_table *one_of_each(int classes)
     return records;
 }
 
-/* A new graph with both networks. */
-static sftn_status build_networks(pairing *p, sftn_error *err)
+/* A new graph with both networks, for so many views of each image. */
+static sftn_status build_networks(pairing *p, sftn_views views, sftn_error *err)
 {
     const taps_options *o = p->opt;
-    const sftn_type image = {.shape = SFTN_SHAPE(BATCH, CHANNELS, o->image_size, o->image_size)};
+    const sftn_type image = {.shape = SFTN_SHAPE(sftn_views_rows(views, BATCH), CHANNELS,
+                                                 o->image_size, o->image_size)};
     const sftn_type numbers = {SFTN_SHAPE(BATCH, 1, 1, 1), true};
     sftn_value x;
 
@@ -102,7 +103,7 @@ static sftn_status pairing_new(const taps_options *o, const sftn_model model[2],
         p->params[i] = sftn_params_new();
     if (!p->layers || !p->records || !p->params[0] || !p->params[1])
         return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
-    return build_networks(p, err);
+    return build_networks(p, (sftn_views){.n = 1}, err);
 }
 
 /* "64 x 16 x 16", or "100" for a vector. */
@@ -179,7 +180,7 @@ static sftn_status build_phase(pairing *p, const cli_methods *m, int i,
         .options = m->options[i],
         .records = p->records,
     };
-    sftn_status status = build_networks(p, err);
+    sftn_status status = build_networks(p, method->views, err);
 
     if (status != SFTN_OK)
         return status;

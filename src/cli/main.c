@@ -20,18 +20,15 @@ const cli_command *cli_command_list(int i)
 const cli_command *cli_command_find(const char *name)
 {
     const char *names[CLI_COUNT(commands) + 1] = {NULL};
-    const char *nearest;
+    sftn_error err = {0};
+    int found;
 
-    for (int i = 0; i < CLI_COUNT(commands); i++) {
-        if (strcmp(commands[i].name, name) == 0)
-            return &commands[i];
+    for (int i = 0; i < CLI_COUNT(commands); i++)
         names[i] = commands[i].name;
-    }
-    nearest = sftn_nearest_name(name, names);
-    if (nearest)
-        cli_misuse("there is no command '%s'; did you mean '%s'?", name, nearest);
-    else
-        cli_misuse("there is no command '%s'; 'sftn help' lists them", name);
+    found = sftn_find_name("command", name, names, "'sftn help' lists them", &err);
+    if (found >= 0)
+        return &commands[found];
+    cli_misuse("%s", err.text);
     return NULL;
 }
 

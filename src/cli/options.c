@@ -66,15 +66,12 @@ bool cli_open_data(const cli_data_options *o, sftn_dataset **d, int *code)
 sftn_status cli_check_backend(const char *name, sftn_error *err)
 {
     const char *names[16] = {NULL};
-    const char *nearest;
 
     for (int i = 0; i < CLI_COUNT(names) - 1 && (names[i] = sftn_backend_list(i)) != NULL; i++)
-        if (strcmp(names[i], name) == 0)
-            return SFTN_OK;
-    nearest = sftn_nearest_name(name, names);
-    return sftn_fail(err, SFTN_ERR_ARGUMENT, "there is no backend '%s'; %s '%s'%s", name,
-                     nearest ? "did you mean" : "this build has", nearest ? nearest : names[0],
-                     nearest ? "?" : " and others: 'sftn list backends'");
+        ;
+    return sftn_find_name("backend", name, names, "'sftn list backends' names them", err) < 0
+               ? SFTN_ERR_ARGUMENT
+               : SFTN_OK;
 }
 
 sftn_status cli_plan_options(const cli_machine_options *o, sftn_plan_options *plan, sftn_error *err)

@@ -42,8 +42,7 @@ static sftn_shape image_shape(const cli_workload_options *o)
 static sftn_status write_inputs(sftn_plan *plan, const cli_workload_options *o, bool labels,
                                 sftn_error *err)
 {
-    const sftn_shape shape = image_shape(o);
-    const int64_t count = sftn_shape_count(&shape);
+    const int64_t count = sftn_shape_count(&sftn_plan_input(plan, "image")->shape);
     float *values = malloc((size_t)count * sizeof *values);
     uint32_t state = 1;
     sftn_status status;

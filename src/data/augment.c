@@ -1,6 +1,6 @@
 /*
- * augment: random crop of the zero-padded image, mirroring and normalization, written straight
- * into a batch in the plan's element type and layout.
+ * augment: random crop of the zero-padded image, mirroring, turning and normalization, written
+ * straight into a batch in the plan's element type and layout.
  *
  * As in the common CIFAR recipe, padding happens on the bytes: a padded pixel is black, which
  * normalization turns into -mean / std, not into 0.
@@ -53,15 +53,24 @@ static int pick(uint32_t word, int n)
     return (int)((uint64_t)word * (uint64_t)n >> 32);
 }
 
-sftn_view sftn_augment_view(const sftn_augment *a, uint64_t seed, int64_t epoch, int64_t record)
+/* Epochs take the low half of the counter, views the high one. */
+static sftn_random4 draw(const sftn_variation *v, int64_t epoch, int64_t record, int view)
 {
-    const sftn_random4 r =
-        sftn_philox(seed, SFTN_RNG_AUGMENT, (uint64_t)epoch, (uint64_t)record);
+    return sftn_philox(v->seed, SFTN_RNG_AUGMENT, (uint64_t)epoch | (uint64_t)view << 32,
+                       (uint64_t)record);
+}
+
+sftn_view sftn_augment_view(const sftn_variation *v, int64_t epoch, int64_t record, int view)
+{
+    const sftn_augment *a = &v->augment;
+    const sftn_random4 r = draw(v, epoch, record, view);
+    const sftn_random4 mirror = v->views.turned ? draw(v, epoch, record, 0) : r;
 
     return (sftn_view){
-        .dy   = pick(r.v[0], 2 * a->pad + 1) - a->pad,
-        .dx   = pick(r.v[1], 2 * a->pad + 1) - a->pad,
-        .flip = a->flip && r.v[2] >> 31,
+        .dy    = pick(r.v[0], 2 * a->pad + 1) - a->pad,
+        .dx    = pick(r.v[1], 2 * a->pad + 1) - a->pad,
+        .flip  = a->flip && mirror.v[2] >> 31,
+        .turns = v->views.turned ? view % 4 : 0,
     };
 }
 
@@ -91,16 +100,40 @@ static int clamp_int(int x, int low, int high)
     return x < low ? low : x > high ? high : x;
 }
 
-void sftn_writer_image(const sftn_writer *w, const uint8_t *image, sftn_view v, void *dst)
+/* Where pixel (y, x) of the cropped image goes: element origin + y * down + x * right. */
+typedef struct placing {
+    ptrdiff_t origin, down, right;
+} placing;
+
+static placing place(const sftn_writer *w, sftn_view v)
 {
     const ptrdiff_t pixel = w->layout == SFTN_NHWC ? w->channels : 1;
+    const ptrdiff_t row = w->width * pixel, last = w->width - 1, bottom = w->height - 1;
+    const placing by_turns[] = {
+        {0, row, pixel},
+        {last * row, pixel, -row},
+        {bottom * row + last * pixel, -row, -pixel},
+        {last * pixel, -pixel, row},
+    };
+    placing p = by_turns[v.turns];
+
+    if (v.flip) {
+        p.origin += last * p.right;
+        p.right = -p.right;
+    }
+    return p;
+}
+
+void sftn_writer_image(const sftn_writer *w, const uint8_t *image, sftn_view v, void *dst)
+{
     const ptrdiff_t channel = w->layout == SFTN_NHWC ? 1 : (ptrdiff_t)w->height * w->width;
     const int from = clamp_int(-v.dx, 0, w->width), to = clamp_int(w->width - v.dx, 0, w->width);
-    const ptrdiff_t stride = v.flip ? -pixel : pixel;
+    const placing to_batch = place(w, v);
+    const ptrdiff_t stride = to_batch.right;
 
     for (int y = 0; y < w->height; y++) {
         const bool inside = y + v.dy >= 0 && y + v.dy < w->height;
-        const ptrdiff_t start = ((ptrdiff_t)y * w->width + (v.flip ? w->width - 1 : 0)) * pixel;
+        const ptrdiff_t start = to_batch.origin + y * to_batch.down;
 
         for (int c = 0; c < w->channels; c++) {
             const ptrdiff_t plane = (ptrdiff_t)c * w->height;

@@ -26,15 +26,26 @@ void sftn_writer_init(sftn_writer *w, const sftn_dataset_info *info, sftn_dtype 
                       sftn_layout layout);
 size_t sftn_writer_bytes(const sftn_writer *w); /* of one image in the batch */
 
-/* How one image is varied: pixel (y, x) of the result is pixel (y + dy, x + dx) of the image, zero
- * bytes outside it, and the result is then mirrored left-right where flip is set. */
+/*
+ * How one image is varied: pixel (y, x) of the result is pixel (y + dy, x + dx) of the image, zero
+ * bytes outside it; the result is then mirrored left-right where flip is set, and turned
+ * counterclockwise by right angles.
+ */
 typedef struct sftn_view {
     int dy, dx;
     bool flip;
+    int turns; /* 0 .. 3; an odd number needs a square image */
 } sftn_view;
 
-/* The view of record `record` in epoch `epoch`. */
-sftn_view sftn_augment_view(const sftn_augment *a, uint64_t seed, int64_t epoch, int64_t record);
+/* What decides how a training's images are varied. */
+typedef struct sftn_variation {
+    sftn_augment augment;
+    sftn_views views;
+    uint64_t seed;
+} sftn_variation;
+
+/* View `view` of record `record` in epoch `epoch`. */
+sftn_view sftn_augment_view(const sftn_variation *v, int64_t epoch, int64_t record, int view);
 
 /* Write the image (bytes [C,H,W]) as seen through v to dst. */
 void sftn_writer_image(const sftn_writer *w, const uint8_t *image, sftn_view v, void *dst);

@@ -89,15 +89,16 @@ static void prepare(const sftn_loader *l, const int64_t *records, int64_t epoch,
 {
     const int64_t n = sftn_loader_batch_size(l, batch);
     const size_t bytes = sftn_writer_bytes(&l->writer);
+    const sftn_variation how = {l->options.augment, l->options.views, l->options.seed};
 
     for (int64_t i = 0; i < n; i++) {
         const int64_t record = records[batch * l->options.batch + i];
-        const sftn_view view =
-            sftn_augment_view(&l->options.augment, l->options.seed, epoch, record);
         int label = 0;
         const uint8_t *image = sftn_dataset_record(l->data, l->options.split, record, &label);
 
-        sftn_writer_image(&l->writer, image, view, (char *)s->images + (size_t)i * bytes);
+        for (int view = 0; view < l->options.views.n; view++)
+            sftn_writer_image(&l->writer, image, sftn_augment_view(&how, epoch, record, view),
+                              (char *)s->images + (size_t)(view * n + i) * bytes);
         s->labels[i] = (float)label;
         s->index[i] = record;
     }
@@ -156,6 +157,14 @@ static sftn_status check_options(const sftn_dataset *d, const sftn_loader_option
     if (o->augment.pad < 0 || o->augment.pad > info->height || o->augment.pad > info->width)
         return sftn_fail(err, SFTN_ERR_ARGUMENT, "crop padding %d, expected 0 to %d",
                          o->augment.pad, info->height < info->width ? info->height : info->width);
+    if (o->views.n < 0 || o->views.n > SFTN_MAX_VIEWS)
+        return sftn_fail(err, SFTN_ERR_ARGUMENT, "%d views of each record, expected 1 to %d",
+                         o->views.n, SFTN_MAX_VIEWS);
+    if (o->views.turned && info->height != info->width)
+        return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                         "views are to be turned by right angles, which needs square images; those "
+                         "of %s are %d pixels high and %d wide", info->name, info->height,
+                         info->width);
     if (o->threads < 0 || o->threads > 256 || o->depth < 0 || o->depth > 4096)
         return sftn_fail(err, SFTN_ERR_ARGUMENT,
                          "loader of %d threads and depth %d, expected at most 256 and 4096",
@@ -183,7 +192,7 @@ static bool allocate(sftn_loader *l)
         slot *s = &l->slots[i];
 
         s->ready = -1;
-        s->images = sftn_aligned((size_t)n * bytes);
+        s->images = sftn_aligned((size_t)sftn_views_rows(l->options.views, n) * bytes);
         s->labels = sftn_calloc((size_t)n, sizeof(*s->labels));
         s->index = sftn_calloc((size_t)n, sizeof(*s->index));
         if (!s->images || !s->labels || !s->index)
@@ -228,6 +237,7 @@ sftn_status sftn_loader_new(const sftn_dataset *d, const sftn_loader_options *op
     l->options = *options;
     l->options.threads = options->threads ? options->threads : 1;
     l->options.depth = options->depth ? options->depth : 4;
+    l->options.views.n = options->views.n ? options->views.n : 1;
     l->records = sftn_dataset_get_info(d)->records[options->split];
     l->batches = (l->records - 1) / options->batch + 1;
     sftn_writer_init(&l->writer, sftn_dataset_get_info(d), options->dtype, options->layout);
@@ -325,6 +335,7 @@ const sftn_batch *sftn_loader_next(sftn_loader *l)
 
     place_of(l, ticket, &b->epoch, &b->batch);
     b->n = sftn_loader_batch_size(l, b->batch);
+    b->views = l->options.views.n;
     b->images = s->images;
     b->labels = s->labels;
     b->index = s->index;

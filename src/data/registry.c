@@ -26,19 +26,15 @@ const sftn_source *sftn_source_at(int i)
 sftn_status sftn_source_find(const char *name, const sftn_source **source, sftn_error *err)
 {
     const char *names[SFTN_COUNT(sources) + 1] = {NULL};
-    const char *near;
+    int found;
 
-    for (size_t i = 0; i < SFTN_COUNT(sources); i++) {
+    for (size_t i = 0; i < SFTN_COUNT(sources); i++)
         names[i] = sources[i]->name;
-        if (name && strcmp(name, names[i]) == 0) {
-            *source = sources[i];
-            return SFTN_OK;
-        }
-    }
-    near = sftn_nearest_name(name ? name : "", names);
-    return sftn_fail(err, SFTN_ERR_ARGUMENT, "unknown data set '%s'%s%s%s", name ? name : "",
-                     near ? "; did you mean '" : "; `sftn list data` names those there are",
-                     near ? near : "", near ? "'?" : "");
+    found = sftn_find_name("data set", name ? name : "", names, "`sftn list data` names them", err);
+    if (found < 0)
+        return SFTN_ERR_ARGUMENT;
+    *source = sources[found];
+    return SFTN_OK;
 }
 
 static void fill_entry(const sftn_source *s, sftn_data_entry *entry)

@@ -22,17 +22,12 @@ const sftn_distiller *sftn_distiller_list(int i)
 const sftn_distiller *sftn_distiller_find(const char *name, sftn_error *err)
 {
     const char *names[SFTN_COUNT(methods)] = {NULL};
-    const char *nearest;
+    int i;
 
-    for (int i = 0; methods[i]; i++) {
-        if (strcmp(methods[i]->name, name) == 0)
-            return methods[i];
+    for (i = 0; methods[i]; i++)
         names[i] = methods[i]->name;
-    }
-    nearest = sftn_nearest_name(name, names);
-    sftn_fail(err, SFTN_ERR_ARGUMENT, "no distillation method called \"%s\"%s%s%s", name,
-              nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
-    return NULL;
+    i = sftn_find_name("distillation method", name, names, NULL, err);
+    return i >= 0 ? methods[i] : NULL;
 }
 
 sftn_value sftn_distiller_build(const sftn_distiller *method, const sftn_distill_phase *phase,

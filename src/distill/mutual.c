@@ -20,15 +20,10 @@ const sftn_mutual *sftn_mutual_list(int i)
 const sftn_mutual *sftn_mutual_find(const char *name, sftn_error *err)
 {
     const char *names[SFTN_COUNT(methods)] = {NULL};
-    const char *nearest;
+    int i;
 
-    for (int i = 0; methods[i]; i++) {
-        if (strcmp(methods[i]->name, name) == 0)
-            return methods[i];
+    for (i = 0; methods[i]; i++)
         names[i] = methods[i]->name;
-    }
-    nearest = sftn_nearest_name(name, names);
-    sftn_fail(err, SFTN_ERR_ARGUMENT, "no collaborative method called \"%s\"%s%s%s", name,
-              nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
-    return NULL;
+    i = sftn_find_name("collaborative method", name, names, NULL, err);
+    return i >= 0 ? methods[i] : NULL;
 }

@@ -36,21 +36,18 @@ bool sftn_model_list(int i, sftn_model *model)
 /* The error of a name that is nobody's: with the nearest known one, and the rules there are. */
 static sftn_status unknown_model(const char *name, sftn_error *err)
 {
-    const char *names[128] = {NULL};
-    const char *nearest, *rule = NULL;
+    const char *names[128] = {NULL}, *rule = NULL;
+    char otherwise[160];
 
     for (int i = 0; i < (int)SFTN_COUNT(names) - 1 && listed(i); i++)
         names[i] = listed(i)->name;
     for (const sftn_family *const *f = families; *f; f++)
         if ((*f)->rule)
             rule = (*f)->rule;
-    nearest = sftn_nearest_name(name, names);
-    if (nearest)
-        return sftn_fail(err, SFTN_ERR_ARGUMENT, "no model called \"%s\"; did you mean \"%s\"?",
-                         name, nearest);
-    return sftn_fail(err, SFTN_ERR_ARGUMENT,
-                     "no model called \"%s\"; expected a listed name (\"%s\", ...) or %s", name,
-                     names[0], rule);
+    snprintf(otherwise, sizeof otherwise, "expected a listed name (\"%s\", ...) or %s", names[0],
+             rule);
+    sftn_find_name("model", name, names, otherwise, err);
+    return SFTN_ERR_ARGUMENT;
 }
 
 sftn_status sftn_model_find(const char *name, sftn_model *model, sftn_error *err)

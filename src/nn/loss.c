@@ -1,7 +1,7 @@
 /*
  * loss: cross-entropy, Kullback-Leibler divergence and mean squared error.
  *
- * Logits are [N,K,1,1], labels [N,1,1,1] with class indices; every loss is a scalar [1,1,1,1].
+ * Logits are [N,K,1,1], labels [N,1,1,1] with class indices; losses are scalars [1,1,1,1].
  * Sums go over classes, means over the batch.
  */
 #include "sftn/nn.h"
@@ -45,10 +45,10 @@ sftn_value sftn_cross_entropy(sftn_graph *g, sftn_value logits, sftn_value label
     return sftn_neg(g, batch_mean_of_sum(g, sftn_mul(g, target, sftn_log_softmax(g, logits))));
 }
 
-sftn_value sftn_kl_divergence(sftn_graph *g, sftn_value p_logits, sftn_value q_logits,
-                              float temperature)
+sftn_value sftn_kl_rows(sftn_graph *g, sftn_value p_logits, sftn_value q_logits,
+                        float temperature)
 {
-    sftn_value log_p, log_q, kl;
+    sftn_value log_p, log_q;
 
     if (sftn_is_none(p_logits) || sftn_is_none(q_logits))
         return SFTN_NONE;
@@ -70,7 +70,15 @@ sftn_value sftn_kl_divergence(sftn_graph *g, sftn_value p_logits, sftn_value q_l
     }
     log_p = sftn_log_softmax(g, p_logits);
     log_q = sftn_log_softmax(g, q_logits);
-    kl = batch_mean_of_sum(g, sftn_mul(g, sftn_exp(g, log_p), sftn_sub(g, log_p, log_q)));
+    return sftn_sum(g, sftn_mul(g, sftn_exp(g, log_p), sftn_sub(g, log_p, log_q)), SFTN_AXES_CHW);
+}
+
+sftn_value sftn_kl_divergence(sftn_graph *g, sftn_value p_logits, sftn_value q_logits,
+                              float temperature)
+{
+    const sftn_value rows = sftn_kl_rows(g, p_logits, q_logits, temperature);
+    const sftn_value kl = sftn_is_none(rows) ? rows : sftn_mean(g, rows, SFTN_AXIS_N);
+
     return temperature == 1.0f ? kl : sftn_scale(g, kl, temperature * temperature);
 }
 

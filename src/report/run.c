@@ -1,5 +1,6 @@
 /*
- * run: a run directory read back: log.jsonl, summary.json, and what model.safetensors says.
+ * run: a run directory read back: log.jsonl, summary.json, and what model.safetensors says of
+ * itself.
  */
 #include "sftn/report.h"
 
@@ -64,6 +65,32 @@ static json_object *result_object(const sftn_train_result *r)
     return o;
 }
 
+static json_object *balance_object(const sftn_balance *b)
+{
+    json_object *o = json_object_new_object();
+
+    for (int i = 0; i < b->n; i++) {
+        const sftn_pull *p = &b->pull[i];
+        json_object *term = json_object_new_object();
+
+        add_number(term, "weight", p->weight);
+        add_number(term, "norm", p->norm);
+        add_number(term, "labels_norm", p->labels_norm);
+        add_number(term, "ratio", p->ratio);
+        json_object_object_add(o, p->term, term);
+    }
+    return o;
+}
+
+static json_object *teacher_object(const sftn_scores *s)
+{
+    json_object *o = json_object_new_object();
+
+    json_object_object_add(o, "images", json_object_new_int64(s->n));
+    add_number(o, "test_top1", s->top1);
+    return o;
+}
+
 static json_object *similarity_object(const sftn_similarity *s)
 {
     json_object *o = json_object_new_object();
@@ -84,6 +111,7 @@ static bool write_text(void *ctx, void *stream)
 
 sftn_status sftn_run_write_summary(const char *dir, const sftn_job *job,
                                    const sftn_train_result *result,
+                                   const sftn_scores *teacher,
                                    const sftn_similarity *similarity, sftn_error *err)
 {
     json_object *o = json_object_new_object();
@@ -99,6 +127,10 @@ sftn_status sftn_run_write_summary(const char *dir, const sftn_job *job,
         if (description)
             json_object_object_add(o, "job", json_object_get(description));
         json_object_object_add(o, "result", result_object(result));
+        if (result->balance.n > 0)
+            json_object_object_add(o, "gradients", balance_object(&result->balance));
+        if (teacher)
+            json_object_object_add(o, "teacher", teacher_object(teacher));
         if (similarity)
             json_object_object_add(o, "similarity", similarity_object(similarity));
         status = sftn_replace_file(path.text, write_text,
@@ -155,6 +187,7 @@ static sftn_status read_summary(const char *path, sftn_run *run, sftn_error *err
     }
     run->finished = true;
     read_result(member(o, "result"), &run->result);
+    run->teacher_top1 = number_of(member(o, "teacher"), "test_top1", -1.0);
     run->compared = member(o, "similarity") != NULL;
     if (run->compared)
         read_similarity(member(o, "similarity"), &run->similarity);
@@ -215,16 +248,50 @@ static sftn_status read_log(const char *path, sftn_run *run, sftn_error *err)
 
 /* ---- the whole directory ---- */
 
+static void add_object(json_object *o, const sftn_tensors *t, const char *key)
+{
+    const char *text = sftn_tensors_meta(t, key);
+    json_object *value = text ? json_tokener_parse(text) : NULL;
+
+    if (json_object_is_type(value, json_type_object))
+        json_object_object_add(o, key, value);
+    else
+        json_object_put(value);
+}
+
+/* {"job": ..., "options": ...}; NULL where the file has neither. */
+static char *describe(const sftn_tensors *t, int64_t *seed)
+{
+    json_object *o = json_object_new_object();
+    char *text = NULL;
+
+    add_object(o, t, "job");
+    add_object(o, t, "options");
+    *seed = (int64_t)number_of(member(o, "job"), "job-seed", -1.0);
+    if (json_object_object_length(o) > 0)
+        text = sftn_strdup(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
+                                                                 JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(o);
+    return text;
+}
+
+/* What the network's file says of itself; nothing where there is none yet. */
 static void read_network(const char *path, sftn_run *run)
 {
-    sftn_network net;
+    const char *model, *data;
+    sftn_tensors *t;
 
-    if (sftn_network_load(path, &net, NULL) != SFTN_OK)
+    run->seed = -1;
+    if (sftn_tensors_open(path, &t, NULL) != SFTN_OK)
         return;
-    if (!run->network)
-        run->network = sftn_strdup(net.model.name);
-    run->data = sftn_strdup(net.data);
-    sftn_network_free(&net);
+    model = sftn_tensors_meta(t, "model");
+    data = sftn_tensors_meta(t, "data");
+    if (!run->network && model)
+        run->network = sftn_strdup(model);
+    if (data)
+        run->data = sftn_strdup(data);
+    run->description = describe(t, &run->seed);
+    sftn_tensors_close(t);
 }
 
 /* The last component, slashes at the end aside. */
@@ -248,7 +315,7 @@ sftn_status sftn_run_read(const char *dir, sftn_run *run, sftn_error *err)
     sftn_strbuf log = {0}, summary = {0}, model = {0};
     sftn_status status;
 
-    memset(run, 0, sizeof *run);
+    *run = (sftn_run){.teacher_top1 = -1.0};
     sftn_strbuf_add(&log, "%s/log.jsonl", dir);
     sftn_strbuf_add(&summary, "%s/summary.json", dir);
     sftn_strbuf_add(&model, "%s/model.safetensors", dir);
@@ -279,6 +346,7 @@ void sftn_run_free(sftn_run *run)
     free(run->name);
     free(run->network);
     free(run->data);
+    free(run->description);
     free(run->epoch);
     memset(run, 0, sizeof *run);
 }

@@ -5,7 +5,8 @@
  * and teacher; with feat_t.i may come norm_t.i.scale and norm_t.i.offset, those of the batch norm
  * that made it.  Where it holds the method's own parameters, param.NAME, the features are taps and
  * pass through the method's layers; otherwise they have passed already, and the loss alone is
- * compared.  "loss" may be split over pairs: its sum counts, and the gradient is that of the sum.
+ * compared.  Where the method takes several views, logits and features have the rows of all.
+ * "loss" may be split over pairs: its sum counts, and the gradient is that of the sum.
  *
  * A loss of singular vectors is defined up to their signs, one for each image and pair, which a
  * file has from the library that computed it.  Negating an image's maps of one pair, and their
@@ -29,6 +30,7 @@ static const struct {
     {"attention", "at", 0}, {"hint", "fitnet", 0},         {"similarity", "sp", 0},
     {"abound", "ab", 1},    {"reviewkd_hcl", "reviewkd", 0}, {"correlation", "cc", 0},
     {"factor", "ft", 0},    {"paraphraser", "ft", 1},      {"fsp", "fsp", 1},
+    {"sskd_head", "sskd", 1},
 };
 
 /* Settings in the metadata that are options of methods. */
@@ -36,6 +38,10 @@ static const char *const setting[][2] = {
     {"T", "temperature"}, {"p", "p"},           {"p1", "p"},           {"alpha", "alpha"},
     {"beta", "beta"},     {"gamma", "gamma"},   {"margin", "margin"},  {"w_angle", "angle"},
     {"k", "k"},           {"dim", "dim"},       {"w_distance", "distance"},
+    {"T_turned", "turned-temperature"},         {"T_similarity", "similarity-temperature"},
+    {"w_normal", "normal-weight"},              {"w_turned", "turned-weight"},
+    {"w_similarity", "similarity-weight"},      {"keep_turned", "turned-keep"},
+    {"keep_similarity", "similarity-keep"},
 };
 
 /* Methods whose pairs have a sign of their own for each image. */

@@ -46,6 +46,34 @@ bool sftn_describe_path(struct json_object *object, const char *key, const char 
     return sftn_describe_text(object, key, text);
 }
 
+/* A member with the JSON object that a file's metadata holds under that name. */
+static bool describe_meta(struct json_object *object, const sftn_tensors *t, const char *key)
+{
+    const char *text = sftn_tensors_meta(t, key);
+    struct json_object *value = text ? json_tokener_parse(text) : NULL;
+
+    if (!json_object_is_type(value, json_type_object)) {
+        json_object_put(value);
+        return true;
+    }
+    json_object_object_del(value, "teacher_from");
+    return put(object, key, value);
+}
+
+bool sftn_describe_origin(struct json_object *object, const char *key, const char *path)
+{
+    struct json_object *origin = json_object_new_object();
+    char *file = sftn_network_path(path);
+    sftn_tensors *t = NULL;
+    bool ok = put(object, key, origin) && file && sftn_describe_path(origin, "path", path);
+
+    if (ok && sftn_tensors_open(file, &t, NULL) == SFTN_OK)
+        ok = describe_meta(origin, t, "job") && describe_meta(origin, t, "options");
+    sftn_tensors_close(t);
+    free(file);
+    return ok;
+}
+
 static bool describe_option(struct json_object *object, const sftn_option *o, const void *options)
 {
     char text[128];

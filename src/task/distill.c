@@ -10,6 +10,9 @@
  *
  * Before that come the phases that methods ask for, one after the other, in which L is the loss of
  * that phase alone.
+ *
+ * Where a method takes several views of each image, the networks see all of them; labels, and the
+ * methods that take one, meet the rows of the first.
  */
 #include "task/branch.h"
 #include "task/task.h"
@@ -33,6 +36,7 @@ typedef struct distill {
     void *method_options[MAX_USE];
     sftn_params *teacher_params, *student_params, *method_params;
     sftn_draw_table *records; /* of the training set; NULL where it is not known */
+    sftn_views views;         /* that the batches hold */
     preparation prepare[SFTN_MAX_PHASES]; /* as many as the job has phases */
 } distill;
 
@@ -97,6 +101,27 @@ static sftn_taps teacher_inputs(const distill *d, sftn_job_graph *jg)
     return taps;
 }
 
+/* The rows of the first view, where v has those of all. */
+static sftn_value first_view(const distill *d, const sftn_job_graph *jg, sftn_value v)
+{
+    const int64_t n = sftn_value_shape(jg->g, jg->labels).dim[SFTN_N];
+    const int64_t rows = sftn_views_rows(d->views, n);
+
+    return sftn_is_none(v) || sftn_value_shape(jg->g, v).dim[SFTN_N] != rows
+               ? v
+               : sftn_slice(jg->g, v, SFTN_N, 0, n);
+}
+
+static sftn_taps first_view_taps(const distill *d, const sftn_job_graph *jg, sftn_taps taps)
+{
+    sftn_value *v;
+    char name[64];
+
+    for (int i = 0; (v = tap_at(&taps, i, name, sizeof name)) != NULL; i++)
+        *v = first_view(d, jg, *v);
+    return taps;
+}
+
 /* Where a method keeps its parameters: under its name, numbered where it is used twice. */
 static void name_use(const distill *d, int use, char *name, size_t size)
 {
@@ -108,18 +133,35 @@ static void name_use(const distill *d, int use, char *name, size_t size)
     snprintf(name, size, earlier ? "%s%d" : "%s", m->name, earlier + 1);
 }
 
+/* The share of its weight that a method has at an epoch: min(epoch / warm-up, 1). */
+static sftn_value rising(const distill *d, sftn_job_graph *jg, int use)
+{
+    const sftn_distiller *m = d->opt.use[use].method;
+    const double epochs = m->warmup ? m->warmup(d->method_options[use]) : 0.0;
+    const sftn_type scalar = sftn_value_type(jg->g, jg->epoch);
+    sftn_value share;
+
+    if (epochs <= 0.0)
+        return SFTN_NONE;
+    share = sftn_div(jg->g, jg->epoch, sftn_graph_constant(jg->g, scalar, (float)epochs));
+    return sftn_min2(jg->g, share, sftn_graph_constant(jg->g, scalar, 1.0f));
+}
+
 /* The term of a method in one of its phases (NULL: the main one). */
 static void add_method(const distill *d, sftn_job_graph *jg, int use,
                        const sftn_distill_phase *phase, const sftn_taps *student,
                        const sftn_taps *teacher)
 {
     const sftn_distiller *m = d->opt.use[use].method;
+    const bool all_views = m->views.n > 1;
+    const sftn_taps s = all_views ? *student : first_view_taps(d, jg, *student);
+    const sftn_taps t = all_views ? *teacher : first_view_taps(d, jg, *teacher);
     sftn_scope scope = {.g = jg->g, .params = d->method_params, .training = true};
     sftn_distill_args args = {
         .g = jg->g,
         .scope = &scope,
-        .student = student,
-        .teacher = teacher,
+        .student = &s,
+        .teacher = &t,
         .labels = jg->labels,
         .classes = d->opt.classes,
         .options = d->method_options[use],
@@ -137,14 +179,18 @@ static void add_method(const distill *d, sftn_job_graph *jg, int use,
     sftn_terms_add(&jg->terms, jg->g, phase ? 1.0f : (float)d->opt.use[use].weight, loss, "%s",
                    scope.name);
     if (jg->terms.n > 0) {
-        jg->terms.term[jg->terms.n - 1].group = 1;
-        jg->terms.term[jg->terms.n - 1].detached = phase && !phase->student;
+        sftn_term *term = &jg->terms.term[jg->terms.n - 1];
+
+        term->group = 1;
+        term->detached = phase && !phase->student;
+        term->factor = phase ? SFTN_NONE : rising(d, jg, use);
     }
 }
 
 static void build_preparation(const distill *d, sftn_job_graph *jg, const preparation *p)
 {
-    const bool trained = p->phase->student;
+    const bool trained = p->phase->student, all_views = d->opt.use[p->use].method->views.n > 1;
+    const sftn_value image = all_views ? jg->image : first_view(d, jg, jg->image);
     const sftn_scope scope = {.g = jg->g,
                               .params = d->student_params,
                               .training = trained,
@@ -152,8 +198,7 @@ static void build_preparation(const distill *d, sftn_job_graph *jg, const prepar
                               .frozen_head = true,
                               .label = "student"};
     const sftn_taps teacher = teacher_inputs(d, jg);
-    const sftn_taps student =
-        sftn_model_build(&d->student, &scope, jg->image, d->opt.classes, 0);
+    const sftn_taps student = sftn_model_build(&d->student, &scope, image, d->opt.classes, 0);
 
     add_method(d, jg, p->use, p->phase, &student, &teacher);
 }
@@ -171,13 +216,13 @@ static void distill_build(void *self, sftn_job_graph *jg)
     }
     teacher = teacher_inputs(d, jg);
     student = sftn_model_build(&d->student, &scope, jg->image, d->opt.classes, 0);
+    jg->logits = first_view(d, jg, student.logits);
     sftn_graph_set_scope(jg->g, "loss");
     sftn_terms_add(&jg->terms, jg->g, (float)d->opt.task_weight,
-                   sftn_cross_entropy(jg->g, student.logits, jg->labels, d->opt.smoothing), "ce");
+                   sftn_cross_entropy(jg->g, jg->logits, jg->labels, d->opt.smoothing), "ce");
     for (int i = 0; i < d->opt.nuse; i++)
         if (d->opt.use[i].method->loss)
             add_method(d, jg, i, NULL, &student, &teacher);
-    jg->logits = student.logits;
 }
 
 static void distill_free(void *self)
@@ -265,7 +310,7 @@ static sftn_status describe(const distill *d, sftn_job *job, sftn_error *err)
     ok = ok && sftn_describe_text(j, "student", o->student->name) &&
          sftn_describe_text(j, "teacher", o->teacher->name) &&
          sftn_describe_values(j, "teacher-values", d->teacher_params) &&
-         (!o->teacher_file || sftn_describe_path(j, "teacher_from", o->teacher_file)) &&
+         (!o->teacher_file || sftn_describe_origin(j, "teacher_from", o->teacher_file)) &&
          sftn_describe_number(j, "task-weight", o->task_weight) && describe_methods(d, j) &&
          sftn_describe_integer(j, "classes", o->classes) &&
          sftn_describe_integer(j, "channels", o->channels) &&
@@ -350,6 +395,28 @@ static sftn_status allocate(distill *d, const sftn_distill_options *options, sft
     return SFTN_OK;
 }
 
+/* The views that the methods take: those that take several must take the same. */
+static sftn_status choose_views(distill *d, sftn_error *err)
+{
+    const sftn_distiller *first = NULL;
+
+    for (int i = 0; i < d->opt.nuse; i++) {
+        const sftn_distiller *m = d->opt.use[i].method;
+
+        if (m->views.n <= 1)
+            continue;
+        first = first ? first : m;
+        if (m->views.n != first->views.n || m->views.turned != first->views.turned)
+            return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                             "%s takes %d%s views of each image and %s %d%s: expected the same",
+                             first->name, first->views.n, first->views.turned ? " turned" : "",
+                             m->name, m->views.n, m->views.turned ? " turned" : "");
+    }
+    if (first)
+        d->views = first->views;
+    return SFTN_OK;
+}
+
 /* The phases that the methods ask for, in the methods' order. */
 static sftn_status add_phases(distill *d, sftn_job *job, sftn_error *err)
 {
@@ -392,8 +459,11 @@ sftn_status sftn_distill_job(const sftn_distill_options *options, sftn_job *job,
     status = allocate(d, options, err);
     job->guide_id = d->teacher_params;
     if (!status)
+        status = choose_views(d, err);
+    if (!status)
         status = add_phases(d, job, err);
     if (!status) {
+        job->views = d->views;
         job->model = &d->student;
         job->classes = options->classes;
         sftn_job_store(job, "model", d->student_params);

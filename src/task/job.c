@@ -43,11 +43,14 @@ static sftn_status build_phase(sftn_job *job, int phase, int channels, int image
     if (!jg.g)
         return sftn_fail(err, SFTN_ERR_MEMORY, "%s: out of memory", job->model->name);
     jg.image = sftn_graph_input(
-        jg.g, "image", (sftn_type){.shape = SFTN_SHAPE(2, channels, image_size, image_size)});
+        jg.g, "image", (sftn_type){.shape = SFTN_SHAPE(sftn_views_rows(job->views, 2), channels,
+                                                       image_size, image_size)});
     jg.labels = sftn_graph_input(jg.g, "labels",
                                  (sftn_type){.shape = SFTN_SHAPE(2, 1, 1, 1), .wide = true});
     jg.record = sftn_graph_input(jg.g, "record",
                                  (sftn_type){.shape = SFTN_SHAPE(2, 1, 1, 1), .wide = true});
+    jg.epoch = sftn_graph_input(jg.g, "epoch",
+                                (sftn_type){.shape = SFTN_SHAPE(1, 1, 1, 1), .wide = true});
     job->build(job->self, &jg);
     status = sftn_graph_status(jg.g, err);
     if (status)

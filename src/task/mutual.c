@@ -3,6 +3,8 @@
  *
  *     L = sum over networks i of CE(z_i, labels) + weight * loss_i
  *
+ * Where the method says so, network i sees view i of the batch's images, else all see the same.
+ *
  * The first network is the job's own, "model"; the others are its peers, "peer2", "peer3", ...
  * Network i begins with the seed plus i, so that equal networks do not stay equal.
  */
@@ -29,8 +31,16 @@ static void add_term(sftn_job_graph *jg, int i, const char *name, double weight,
                    i ? store_name[i] : "");
     if (jg->terms.n > 0) {
         jg->terms.term[jg->terms.n - 1].group = group;
-        jg->terms.term[jg->terms.n - 1].detached = i > 0;
+        jg->terms.term[jg->terms.n - 1].network = i;
     }
+}
+
+/* What network i sees. */
+static sftn_value view_of(const mutual *m, const sftn_job_graph *jg, int i)
+{
+    const int64_t n = sftn_value_shape(jg->g, jg->labels).dim[SFTN_N];
+
+    return m->opt.method->own_views ? sftn_slice(jg->g, jg->image, SFTN_N, i * n, n) : jg->image;
 }
 
 static void mutual_build(void *self, sftn_job_graph *jg)
@@ -46,8 +56,8 @@ static void mutual_build(void *self, sftn_job_graph *jg)
         const sftn_scope scope = {
             .g = jg->g, .params = m->params[i], .training = true, .label = store_name[i]};
 
-        args.logits[i] =
-            sftn_model_build(&m->network[i], &scope, jg->image, m->opt.classes, 0).logits;
+        args.logits[i] = sftn_model_build(&m->network[i], &scope, view_of(m, jg, i),
+                                          m->opt.classes, 0).logits;
     }
     sftn_graph_set_scope(jg->g, "loss");
     for (int i = 0; i < m->opt.n; i++) {
@@ -135,6 +145,8 @@ sftn_status sftn_mutual_job(const sftn_mutual_options *options, sftn_job *job, s
                       .free = mutual_free,
                       .model = &m->network[0],
                       .classes = options->classes};
+    if (options->method->own_views)
+        job->views.n = options->n;
     status = fill(m, job, options, err);
     if (!status)
         status = sftn_job_create_entries(job, options->channels, options->image_size, err);

@@ -49,6 +49,11 @@ bool sftn_describe_text(struct json_object *object, const char *key, const char 
 bool sftn_describe_number(struct json_object *object, const char *key, double number);
 bool sftn_describe_integer(struct json_object *object, const char *key, int64_t number);
 bool sftn_describe_path(struct json_object *object, const char *key, const char *path);
+/*
+ * A member object `key` with where a network was read, and what its file says of how it was
+ * trained: {"path", "job", "options"}.  The origins of what it learned from are left out.
+ */
+bool sftn_describe_origin(struct json_object *object, const char *key, const char *path);
 /* A member object `key` with every option of the table; nothing where the table is empty. */
 bool sftn_describe_options(struct json_object *object, const char *key, const sftn_option *table,
                            const void *options);

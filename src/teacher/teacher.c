@@ -24,17 +24,12 @@ const sftn_teacher_scheme *sftn_teacher_list(int i)
 const sftn_teacher_scheme *sftn_teacher_find(const char *name, sftn_error *err)
 {
     const char *names[SFTN_COUNT(schemes)] = {NULL};
-    const char *nearest;
+    int i;
 
-    for (int i = 0; schemes[i]; i++) {
-        if (strcmp(schemes[i]->name, name) == 0)
-            return schemes[i];
+    for (i = 0; schemes[i]; i++)
         names[i] = schemes[i]->name;
-    }
-    nearest = sftn_nearest_name(name, names);
-    sftn_fail(err, SFTN_ERR_ARGUMENT, "no teacher training scheme called \"%s\"%s%s%s", name,
-              nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
-    return NULL;
+    i = sftn_find_name("teacher training scheme", name, names, NULL, err);
+    return i >= 0 ? schemes[i] : NULL;
 }
 
 void sftn_terms_add(sftn_terms *t, sftn_graph *g, float weight, sftn_value value,

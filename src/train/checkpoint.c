@@ -115,6 +115,7 @@ static sftn_status add_arrays(const sftn_run_state *r, sftn_tensors *t, sftn_err
 sftn_status sftn_checkpoint_save(const sftn_run_state *r, sftn_error *err)
 {
     sftn_tensors *t = sftn_tensors_new();
+    const sftn_run_origin origin = {r->job, r->options_text, r->data};
     char *path = sftn_run_path(r->opt->dir, "checkpoint");
     sftn_status status = SFTN_OK;
     char threads[16];
@@ -125,9 +126,7 @@ sftn_status sftn_checkpoint_save(const sftn_run_state *r, sftn_error *err)
     if (!status)
         status = check_finite(r, err);
     if (!status)
-        status = sftn_set_network_meta(t, "checkpoint", r->job->model, r->job, r->data, err);
-    if (!status)
-        status = sftn_tensors_set_meta(t, "options", r->options_text, err);
+        status = sftn_set_network_meta(t, "checkpoint", r->job->model, &origin, err);
     if (!status)
         status = sftn_tensors_set_meta(t, "threads", threads, err);
     if (!status)
@@ -141,14 +140,15 @@ sftn_status sftn_checkpoint_save(const sftn_run_state *r, sftn_error *err)
 
 sftn_status sftn_networks_save(sftn_run_state *r, sftn_error *err)
 {
+    const sftn_run_origin origin = {r->job, r->options_text, r->data};
     sftn_status status = check_finite(r, err);
 
     for (int s = 0; s < r->job->nparams && !status; s++)
-        status = sftn_write_store(r->job, s, r->data, r->opt->dir,
-                                  s ? r->job->params_name[s] : "model", err);
+        status = sftn_write_store(&origin, s, r->opt->dir, s ? r->job->params_name[s] : "model",
+                                  err);
     if (!status && r->ema.params) {
         sftn_ema_swap(&r->ema);
-        status = sftn_write_store(r->job, 0, r->data, r->opt->dir, "ema", err);
+        status = sftn_write_store(&origin, 0, r->opt->dir, "ema", err);
         sftn_ema_swap(&r->ema);
     }
     return status;

@@ -6,13 +6,18 @@
 
 #include "base/base.h"
 
+/* Rows whose products are added at once: each sum is read and written once for all of them. */
+enum { SFTN_CKA_ROWS = 8 };
+
 typedef struct sftn_cka {
     int p, q;               /* columns of X and of Y */
     int64_t n;              /* rows so far */
     double *shift;          /* [p+q]: the first row, subtracted from every row */
     double *sum;            /* [p+q]: of shifted columns */
-    double *xx, *yy, *xy;   /* [p,p], [q,q], [p,q]: sums of products of shifted columns */
-    double *row;            /* [p+q]: scratch */
+    /* [p,p], [q,q], [p,q]: sums of products of shifted columns; of the first two the part from the
+       diagonal to the right */
+    double *xx, *yy, *xy;
+    double *x, *y; /* [SFTN_CKA_ROWS,p], [SFTN_CKA_ROWS,q]: scratch */
 } sftn_cka;
 
 sftn_status sftn_cka_open(sftn_cka *c, int p, int q, sftn_error *err);

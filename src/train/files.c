@@ -66,9 +66,9 @@ static sftn_status set_class_names(sftn_tensors *t, const sftn_dataset *data, sf
 }
 
 sftn_status sftn_set_network_meta(sftn_tensors *t, const char *kind, const sftn_model *model,
-                                  const sftn_job *job, const sftn_dataset *data, sftn_error *err)
+                                  const sftn_run_origin *origin, sftn_error *err)
 {
-    const sftn_dataset_info *info = sftn_dataset_get_info(data);
+    const sftn_dataset_info *info = sftn_dataset_get_info(origin->data);
     sftn_status status = sftn_tensors_set_meta(t, "format", "pt", err);
 
     if (!status)
@@ -76,7 +76,7 @@ sftn_status sftn_set_network_meta(sftn_tensors *t, const char *kind, const sftn_
     if (!status)
         status = sftn_tensors_set_meta(t, "model", model->name, err);
     if (!status)
-        status = set_integer(t, "classes", job->classes, err);
+        status = set_integer(t, "classes", origin->job->classes, err);
     if (!status)
         status = set_integer(t, "channels", info->channels, err);
     if (!status)
@@ -88,15 +88,18 @@ sftn_status sftn_set_network_meta(sftn_tensors *t, const char *kind, const sftn_
     if (!status)
         status = set_floats(t, "std", info->std, info->channels, err);
     if (!status)
-        status = set_class_names(t, data, err);
+        status = set_class_names(t, origin->data, err);
     if (!status)
-        status = sftn_tensors_set_meta(t, "job", job->description, err);
+        status = sftn_tensors_set_meta(t, "job", origin->job->description, err);
+    if (!status)
+        status = sftn_tensors_set_meta(t, "options", origin->options, err);
     return status;
 }
 
-sftn_status sftn_write_store(const sftn_job *job, int store, const sftn_dataset *data,
-                             const char *dir, const char *name, sftn_error *err)
+sftn_status sftn_write_store(const sftn_run_origin *origin, int store, const char *dir,
+                             const char *name, sftn_error *err)
 {
+    const sftn_job *job = origin->job;
     const bool network = store == 0 || job->peer[store];
     sftn_tensors *t = sftn_tensors_new();
     char *path = sftn_run_path(dir, name);
@@ -106,7 +109,7 @@ sftn_status sftn_write_store(const sftn_job *job, int store, const sftn_dataset 
         status = sftn_fail(err, SFTN_ERR_MEMORY, "%s/%s: out of memory", dir, name);
     else
         status = sftn_set_network_meta(t, network ? "network" : job->params_name[store],
-                                       job->peer[store] ? job->peer[store] : job->model, job, data,
+                                       job->peer[store] ? job->peer[store] : job->model, origin,
                                        err);
     if (!status)
         status = sftn_tensors_add_params(t, job->params[store], NULL, err);

@@ -58,6 +58,7 @@ static sftn_status build(sftn_guide *guide, sftn_job *job, sftn_shape image, sft
     guide->graph = sftn_graph_new();
     if (!guide->graph)
         return sftn_fail(err, SFTN_ERR_MEMORY, "%s: out of memory", job->model->name);
+    image.dim[SFTN_N] = sftn_views_rows(job->views, image.dim[SFTN_N]);
     job->guide(job->self, guide->graph,
                sftn_graph_input(guide->graph, "image", (sftn_type){.shape = image}));
     return sftn_graph_status(guide->graph, err);

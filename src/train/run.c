@@ -174,6 +174,20 @@ bool sftn_run_active(const sftn_run_state *r)
 
 /* ---- steps ---- */
 
+sftn_status sftn_run_balance(sftn_run_state *r, const sftn_train_step *s,
+                             const sftn_plan_options *plan, sftn_balance *b, sftn_error *err)
+{
+    sftn_status status;
+
+    *b = (sftn_balance){.n = 0};
+    if (!s->main || r->position.epoch != r->phase_epoch || r->position.batch != 0)
+        return SFTN_OK;
+    status = sftn_balance_measure(r->job, s, plan, r->memory.pull, err);
+    if (!status)
+        sftn_balance_fill(b, &s->terms, r->memory.pull);
+    return status;
+}
+
 sftn_status sftn_run_step(sftn_run_state *r, const sftn_train_step *s, const sftn_batch *batch,
                           sftn_error *err)
 {
@@ -186,6 +200,7 @@ sftn_status sftn_run_step(sftn_run_state *r, const sftn_train_step *s, const sft
         r->clock.epoch_images = 0;
         r->clock.waited = 0.0;
     }
+    sftn_feed_epoch(&s->feed, r->position.epoch - r->phase_epoch + 1);
     sftn_plan_run(s->plan);
     status = sftn_run_observe(r, s, batch->n, err);
     if (status)
@@ -307,7 +322,9 @@ static sftn_status save_epoch(sftn_run_state *r, const sftn_progress *p, sftn_er
     sftn_status status = sftn_networks_save(r, err);
 
     if (!status && best) {
-        status = sftn_write_store(r->job, 0, r->data, r->opt->dir, "best", err);
+        const sftn_run_origin origin = {r->job, r->options_text, r->data};
+
+        status = sftn_write_store(&origin, 0, r->opt->dir, "best", err);
         r->memory.best_validation = p->validation_top1;
         r->memory.best_test = p->test_top1;
         r->position.best_epoch = p->epoch;

@@ -50,6 +50,21 @@ static bool same_batches(const sftn_train_options *a, const sftn_train_options *
            a->plan.no_fusion == b->plan.no_fusion && strcmp(x, y) == 0;
 }
 
+/* Batches hold the same views for all. */
+static sftn_status check_views(const course *c, const sftn_run_state *r, sftn_error *err)
+{
+    const sftn_views *a = &c->run[0].job->views, *b = &r->job->views;
+
+    if (sftn_views_rows(*a, 1) == sftn_views_rows(*b, 1) && a->turned == b->turned)
+        return SFTN_OK;
+    return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                     "%s and %s cannot be trained together: their methods take other views of each "
+                     "image (%lld%s and %lld%s); train them by commands of their own",
+                     c->opt->dir, r->opt->dir, (long long)sftn_views_rows(*a, 1),
+                     a->turned ? ", turned" : "", (long long)sftn_views_rows(*b, 1),
+                     b->turned ? ", turned" : "");
+}
+
 /* What jobs must agree in, and what they must not. */
 static sftn_status check_together(const course *c, sftn_error *err)
 {
@@ -71,6 +86,8 @@ static sftn_status check_together(const course *c, sftn_error *err)
                              r->opt->dir);
         if (r->job->guide)
             guide = r->job->guide_id;
+        if (check_views(c, r, err))
+            return SFTN_ERR_ARGUMENT;
         for (int k = 0; k < i; k++)
             if (strcmp(c->run[k].opt->dir, r->opt->dir) == 0)
                 return sftn_fail(err, SFTN_ERR_ARGUMENT,
@@ -139,7 +156,7 @@ static sftn_status open_all_steps(course *c, sftn_error *err)
         sftn_job *job = c->run[i].job;
 
         for (int phase = 0; phase <= job->nphases && !status; phase++)
-            status = sftn_train_step_check(job, phase, image, err);
+            status = sftn_balance_check(job, phase, image, err);
         name_run(c, &c->run[i], status, err);
     }
     if (!status && records >= batch)
@@ -159,6 +176,7 @@ static sftn_status open_loader(course *c, sftn_error *err)
         .split = SFTN_TRAIN,
         .shuffle = true,
         .augment = c->opt->augment,
+        .views = c->run[0].job->views,
         .seed = c->opt->seed,
         .threads = c->opt->loader_threads,
     };
@@ -254,6 +272,23 @@ static void report(const course *c, const sftn_progress *p)
         c->hooks.progress(c->hooks.ctx, p);
 }
 
+/* One step of a run, whose batch is in the inputs. */
+static void make_step(course *c, sftn_run_state *r, const sftn_train_step *s,
+                      const sftn_batch *batch)
+{
+    sftn_balance balance;
+    sftn_progress p;
+
+    if (sftn_run_balance(r, s, &c->plan, &balance, &r->error))
+        return;
+    if (balance.n > 0 && c->hooks.balance)
+        c->hooks.balance(c->hooks.ctx, r->member, &balance);
+    if (sftn_run_step(r, s, batch, &r->error))
+        return;
+    sftn_run_progress(r, &p);
+    report(c, &p);
+}
+
 /* One batch for all jobs at that step.  Images are written once: jobs with a guide share its. */
 static void run_batch(course *c, int64_t step)
 {
@@ -266,17 +301,13 @@ static void run_batch(course *c, int64_t step)
     for (int i = 0; i < c->n; i++) {
         sftn_run_state *r = &c->run[i];
         const sftn_train_step *s = &sftn_run_steps(r)[size];
-        sftn_progress p;
 
         if (!takes_part(r, step))
             continue;
         if (!guide->plan)
             sftn_feed_images(&s->feed, batch);
         sftn_feed_labels(&s->feed, batch);
-        if (sftn_run_step(r, s, batch, &r->error))
-            continue;
-        sftn_run_progress(r, &p);
-        report(c, &p);
+        make_step(c, r, s, batch);
     }
 }
 
@@ -338,6 +369,7 @@ static void end_run(const course *c, sftn_run_state *r, sftn_member *m)
         .seconds = sftn_seconds() - r->clock.begin,
         .steps = r->clock.steps,
     };
+    sftn_balance_fill(&m->result.balance, sftn_run_terms(r, r->job->nphases), r->memory.pull);
 }
 
 /* What the members' ends amount to.  An interruption comes before failures: it can be resumed. */

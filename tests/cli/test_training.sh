@@ -60,21 +60,24 @@ same_files teacher/branches.safetensors teacher2/branches.safetensors
 expect 0 "*" "*" teach --init-from whole/model.safetensors --teacher resnet8 --student resnet8 \
     --epochs 1 "${small[@]}" --out cheap
 
-# ---- distill, from scratch and from a branch ----
+# ---- distill, from scratch and from a branch; so short a training leaves a teacher that guesses ----
+any=(--min-teacher-accuracy 0)
 expect 0 "last epoch: *
 with its teacher: agreement *%, KL(teacher || student) *" "*" \
     distill --teacher teacher --student resnet8 --method kd --kd.temperature 2 --epochs 2 \
-    "${small[@]}" --out student
+    "${any[@]}" "${small[@]}" --out student
 expect 0 "*" "*" distill --teacher teacher/model.safetensors --student resnet8 --method kd+at \
-    --epochs 1 --init-from-branch teacher/branches.safetensors --branch 1 "${small[@]}" --out started
+    --epochs 1 --init-from-branch teacher/branches.safetensors --branch 1 "${any[@]}" "${small[@]}" \
+    --out started
 
 expect 0 "*" "*" distill --teacher teacher --student resnet8 --method fitnet+rkd --pair stage3 \
-    --epochs 1 "${small[@]}" --out paired
+    --epochs 1 "${any[@]}" "${small[@]}" --out paired
 grep -q '"method1-pairs": *"stage3"' paired/summary.json || fail "the run does not say its pairs"
 expect 1 "" "*sftn: resnet8: at: the student has no tap \"stage5\"; *" \
-    distill --teacher teacher --student resnet8 --method at --pair stage5 "${small[@]}" --out none
+    distill --teacher teacher --student resnet8 --method at --pair stage5 "${any[@]}" "${small[@]}" \
+    --out none
 expect 1 "" "*sftn: resnet8x4: fsp: the student's *" distill --teacher teacher --student resnet8x4 \
-    --method fsp "${small[@]}" --out none
+    --method fsp "${any[@]}" "${small[@]}" --out none
 
 # ---- bench ----
 expect 0 "method       images/s      of kd     parameters         memory
@@ -91,13 +94,38 @@ expect 0 "images *
 top-1 *%
 top-5 *%
 cross-entropy *" "" eval whole
-expect 0 "{ \"model\": \"student/model.safetensors\", \"images\": *\"agreement\": *}" "" \
-    eval student --teacher teacher --json
-expect 0 "*agreement                100.00 %
-KL(teacher || student)   0.0000
-KL(student || teacher)   0.0000
-CKA of pooled features   1.0000
-CKA of logits            1.0000" "" eval whole --teacher whole
+expect 0 "{ \"model\": \"student/model.safetensors\", \"images\": *\"loss\": *}" "" eval student --json
+
+# ---- compare ----
+expect 0 "images *
+*teacher       student
+*resnet8       resnet8
+training top-1 * %  * %
+test top-1 * %  * %
+cross-entropy *
+mean confidence *
+calibration error *
+entropy *
+agreement                                     100.00 %
+KL(teacher || student)                          0.0000
+KL(student || teacher)                          0.0000
+CKA of logits                                   1.0000
+CKA of pooled features                          1.0000
+CKA of stage1                                   1.0000
+CKA of stage2                                   1.0000
+CKA of stage3                                   1.0000" "" compare whole whole --limit 64
+expect 0 "images *
+*teacher       branch1       branch2
+*resnet14 *
+test top-1 * %  * %  * %
+*CKA of stage2 *            -
+CKA of stage3 *" "" compare teacher --branches --no-training
+expect 0 "{ \"split\": \"train\", \"images\": 64, \"teacher\": { \"name\": \"resnet14\", \"top1\": *\
+\"students\": \[ { \"name\": \"resnet8\", *\"taps\": \[ \] } \] }" "" \
+    compare teacher student --split train --limit 64 --cells 0 --json
+expect 1 "" "sftn: whole/branches.safetensors: *" compare whole --branches
+expect 2 "" "sftn: compare takes a teacher and a student, or a teacher and --branches" compare whole
+expect 2 "" "sftn: compare takes *" compare whole whole --branches
 
 # ---- predict ----
 expect 0 "one.png" "" data sheet shapes one.png --split test --columns 1 --rows 1 --zoom 1
@@ -109,9 +137,46 @@ expect 0 "{ \"image\": \"one.png\", \"classes\": \[ { \"class\": \"*\", \"probab
 expect 1 "one.png*" "sftn: *none.png*" predict whole one.png none.png
 
 # ---- table ----
-expect 0 "run      network  epochs  test top-1  agreement       KL
-whole    resnet8       4  *%          -        -
-student  resnet8       2  *%  *%  *" "plot: plot.png" table whole student --plot plot.png
+expect 0 "run      network  seed  epochs  test, last epoch  training  agreement      KL
+whole    resnet8     3       4  *%  *%          -       -
+student  resnet8     1       2  *%  *%  *%  *" "plot: plot.png" table whole student --plot plot.png
 [[ $(head -c 4 plot.png | tail -c 3) == PNG ]] || fail "plot.png is no PNG file"
 expect 1 "" "sftn: nothing/log.jsonl: *" table nothing
+expect 1 "run *" "sftn: plot: the name plot.pdf ends neither in .svg nor in .png" \
+    table whole --plot plot.pdf
+
+# ---- table: runs of several seeds, students of two teachers ----
+tiny=(--data shapes --limit 64 --batch 32)
+for seed in 1 2; do
+    expect 0 "*" "*" train --model resnet14 --epochs 1 "${tiny[@]}" --seed $seed --out plain$seed
+    expect 0 "*" "*" teach --teacher resnet14 --student resnet8 --epochs 1 "${tiny[@]}" --seed $seed \
+        --out friendly$seed
+    for teacher in plain friendly; do
+        expect 0 "*" "*" distill --teacher $teacher$seed --student resnet8 --method kd,at --epochs 1 \
+            --seed $seed "${tiny[@]}" --out of-$teacher$seed
+    done
+done
+students=(of-plain1/* of-plain2/* of-friendly1/* of-friendly2/*)
+expect 0 "runs                          seeds *
+resnet8 at of resnet14 plain      2  * ± *
+resnet8 kd of resnet14 plain      2  * ± *
+resnet8 at of resnet14 sftn       2  * ± *
+resnet8 kd of resnet14 sftn       2  * ± *
+
+mean *
+difference of                minus                         pairs *
+resnet8 at of resnet14 sftn  resnet8 at of resnet14 plain      2  * (* to *) *
+resnet8 kd of resnet14 sftn  resnet8 kd of resnet14 plain      2  * (* to *) *" "" \
+    table "${students[@]}" --group seeds
+expect 0 "*
+mean *
+resnet14 sftn  resnet14 plain      2 *" "" table plain? friendly? --group seeds \
+    --against "resnet14 plain"
+expect 1 "" "sftn: no group and no teacher is called \"x\"; there are \"resnet14 plain\"" \
+    table plain1 --group seeds --against x
+expect 2 "" "sftn: --against compares groups: *" table plain1 --against x
+expect 2 "" "sftn: --plot-kind draws groups: *" table plain1 --plot-kind intervals
+expect 0 "*" "plot: plot.svg" table "${students[@]}" --group seeds --plot-kind differences \
+    --plot plot.svg
+grep -q "<svg" plot.svg || fail "plot.svg is no SVG file"
 finish

@@ -10,15 +10,15 @@ expect 0 "usage: sftn COMMAND *
   teach     train a teacher that students learn well from
 *'sftn help COMMAND' lists a command's options." "" help
 expect 0 "usage: sftn COMMAND*" "" --help
-expect 2 "" "sftn: there is no command 'tarin'; did you mean 'train'?" tarin
-expect 2 "" "sftn: there is no command 'xyzzy'; 'sftn help' lists them" xyzzy
-expect 2 "" "sftn: there is no command 'trian'; did you mean 'train'?" help trian
+expect 2 "" "sftn: no command called \"tarin\"; did you mean \"train\"?" tarin
+expect 2 "" "sftn: no command called \"xyzzy\"; 'sftn help' lists them" xyzzy
+expect 2 "" "sftn: no command called \"trian\"; did you mean \"train\"?" help trian
 expect 2 "" "sftn: help explains one command; 'eval' is too much" help train eval
 expect 0 "sftn [0-9]*.[0-9]*.[0-9]*, backends: *cpu*" "" version
 expect 0 "sftn [0-9]*" "" --version
 
 # ---- help of every command ----
-for command in train teach distill eval predict table list data taps dump verify bench; do
+for command in train teach distill eval compare predict table list data taps dump verify bench; do
     expect 0 "usage: sftn $command *" "" help "$command"
     expect 0 "usage: sftn $command *" "" "$command" --help
 done
@@ -48,9 +48,9 @@ expect 2 "" "sftn: option --milestones is '5,x'; expected epochs like 150,180,21
 # ---- arguments ----
 expect 2 "" "sftn: train does not take the argument 'resnet8'; usage: *" train resnet8
 expect 2 "" "sftn: eval needs more arguments; usage: sftn eval *" eval
-expect 2 "" "sftn: data cannot 'got'; did you mean 'get'?" data got cifar100
+expect 2 "" "sftn: no action of data called \"got\"; did you mean \"get\"?" data got cifar100
 expect 2 "" "sftn: data sheet takes 2 arguments, not 1; usage: *" data sheet shapes
-expect 2 "" "sftn: list has no kind 'model'; did you mean 'models'?" list model
+expect 2 "" "sftn: no list called \"model\"; did you mean \"models\"?" list model
 expect 2 "" "sftn: distill needs --teacher FILE, *" distill
 
 # ---- names ----
@@ -59,9 +59,9 @@ expect 2 "" "sftn: no teacher training scheme called \"sfnt\"; did you mean \"sf
     teach --scheme sfnt
 expect 2 "" "sftn: no distillation method called \"kdd\"; did you mean \"kd\"?" \
     distill --method kdd
-expect 2 "" "sftn: there is no backend 'cpp'; did you mean 'cpu'?" train --backend cpp
-expect 2 "" "sftn: unknown data set 'cifra10'; did you mean 'cifar10'?" data get cifra10
-expect 2 "" "sftn: unknown data set 'cifra10'; did you mean 'cifar10'?" train --data cifra10
+expect 2 "" "sftn: no backend called \"cpp\"; did you mean \"cpu\"?" train --backend cpp
+expect 2 "" "sftn: no data set called \"cifra10\"; did you mean \"cifar10\"?" data get cifra10
+expect 2 "" "sftn: no data set called \"cifra10\"; did you mean \"cifar10\"?" train --data cifra10
 
 # ---- list ----
 expect 0 "teachers

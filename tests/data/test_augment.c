@@ -98,6 +98,51 @@ TEST(every_crop_and_mirror_equals_the_reference_in_every_type_and_layout)
     check_views(SFTN_BF16, SFTN_NHWC, 1.0 / 256.0);
 }
 
+/* A quarter turn counterclockwise: what was the right column becomes the top row. */
+static void turn(const float *from, float *to)
+{
+    for (int c = 0; c < CHANNELS; c++)
+        for (int y = 0; y < HEIGHT; y++)
+            for (int x = 0; x < HEIGHT; x++)
+                to[(c * HEIGHT + y) * HEIGHT + x] =
+                    from[(c * HEIGHT + x) * HEIGHT + HEIGHT - 1 - y];
+}
+
+static void to_channels_last(const float *from, float *to)
+{
+    for (int i = 0; i < CHANNELS * HEIGHT * HEIGHT; i++)
+        to[i % (HEIGHT * HEIGHT) * CHANNELS + i / (HEIGHT * HEIGHT)] = from[i];
+}
+
+TEST(a_view_is_turned_after_it_is_cropped_and_mirrored)
+{
+    enum { COUNT = CHANNELS * HEIGHT * HEIGHT };
+    sftn_dataset_info square = info;
+    uint8_t image[PIXELS];
+    float plain[COUNT], turned[COUNT], found[COUNT], last[COUNT];
+    sftn_writer w[2];
+
+    square.width = HEIGHT;
+    random_image(image);
+    sftn_writer_init(&w[0], &square, SFTN_F32, SFTN_NCHW);
+    sftn_writer_init(&w[1], &square, SFTN_F32, SFTN_NHWC);
+    for (int n = 0; n < 4 * 2 * 9 * 9; n++) {
+        sftn_view v = {.dy = n / 8 / 9 - 4, .dx = n / 8 % 9 - 4, .flip = n % 2};
+
+        sftn_writer_image(&w[0], image, v, plain);
+        v.turns = n / 2 % 4;
+        for (int k = 0; k < v.turns; k++) {
+            turn(plain, turned);
+            memcpy(plain, turned, sizeof(plain));
+        }
+        sftn_writer_image(&w[0], image, v, found);
+        CHECK_BYTES(found, plain, sizeof(plain));
+        sftn_writer_image(&w[1], image, v, found);
+        to_channels_last(plain, last);
+        CHECK_BYTES(found, last, sizeof(last));
+    }
+}
+
 TEST(padded_pixels_are_black_not_average)
 {
     uint8_t image[PIXELS];
@@ -131,49 +176,78 @@ TEST(grey_images_are_the_same_in_both_layouts)
 
 TEST(views_cover_all_offsets_and_both_sides_equally)
 {
-    const sftn_augment augment = {.pad = 2, .flip = true};
-    int dy[5] = {0}, dx[5] = {0}, flips = 0;
+    const sftn_variation how = {.augment = {.pad = 2, .flip = true}, .seed = 1};
 
-    for (int i = 0; i < 10000; i++) {
-        const sftn_view v = sftn_augment_view(&augment, 1, i / 100, i % 100);
+    for (int view = 0; view < 3; view++) {
+        int dy[5] = {0}, dx[5] = {0}, flips = 0;
 
-        dy[v.dy + 2]++;
-        dx[v.dx + 2]++;
-        flips += v.flip;
+        for (int i = 0; i < 10000; i++) {
+            const sftn_view v = sftn_augment_view(&how, i / 100, i % 100, view);
+
+            dy[v.dy + 2]++;
+            dx[v.dx + 2]++;
+            flips += v.flip;
+        }
+        for (int i = 0; i < 5; i++) {
+            CHECK_NEAR(dy[i], 2000, 200); /* 5 standard deviations */
+            CHECK_NEAR(dx[i], 2000, 200);
+        }
+        CHECK_NEAR(flips, 5000, 250);
     }
-    for (int i = 0; i < 5; i++) {
-        CHECK_NEAR(dy[i], 2000, 200); /* 5 standard deviations */
-        CHECK_NEAR(dx[i], 2000, 200);
-    }
-    CHECK_NEAR(flips, 5000, 250);
 }
 
-TEST(views_are_a_function_of_seed_epoch_and_record)
+TEST(views_are_a_function_of_seed_epoch_record_and_number)
 {
-    const sftn_augment augment = {.pad = 4, .flip = true};
-    int differ[3] = {0};
+    const sftn_variation how = {.augment = {.pad = 4, .flip = true}, .seed = 1};
+    sftn_variation elsewhere = how;
+    int differ[4] = {0};
 
+    elsewhere.seed = 2;
     for (int i = 0; i < 200; i++) {
-        const sftn_view v = sftn_augment_view(&augment, 1, 2, i);
-        const sftn_view same = sftn_augment_view(&augment, 1, 2, i);
-        const sftn_view other[3] = {sftn_augment_view(&augment, 2, 2, i),
-                                    sftn_augment_view(&augment, 1, 3, i),
-                                    sftn_augment_view(&augment, 1, 2, i + 1)};
+        const sftn_view v = sftn_augment_view(&how, 2, i, 0);
+        const sftn_view same = sftn_augment_view(&how, 2, i, 0);
+        const sftn_view other[4] = {
+            sftn_augment_view(&elsewhere, 2, i, 0), sftn_augment_view(&how, 3, i, 0),
+            sftn_augment_view(&how, 2, i + 1, 0), sftn_augment_view(&how, 2, i, 1)};
 
         CHECK(v.dy == same.dy && v.dx == same.dx && v.flip == same.flip);
-        for (int k = 0; k < 3; k++)
+        for (int k = 0; k < 4; k++)
             differ[k] += v.dy != other[k].dy || v.dx != other[k].dx || v.flip != other[k].flip;
     }
-    for (int k = 0; k < 3; k++)
+    for (int k = 0; k < 4; k++)
         CHECK(differ[k] > 180);
+}
+
+TEST(turned_views_are_mirrored_all_or_none_and_the_first_is_the_usual_one)
+{
+    const sftn_variation usual = {.augment = {.pad = 4, .flip = true}, .seed = 1};
+    sftn_variation turned = usual;
+    int moved = 0;
+
+    turned.views = (sftn_views){.n = 4, .turned = true};
+    for (int i = 0; i < 200; i++) {
+        const sftn_view first = sftn_augment_view(&turned, 2, i, 0);
+        const sftn_view alone = sftn_augment_view(&usual, 2, i, 0);
+
+        CHECK(first.dy == alone.dy && first.dx == alone.dx && first.flip == alone.flip);
+        for (int view = 0; view < 4; view++) {
+            const sftn_view v = sftn_augment_view(&turned, 2, i, view);
+
+            CHECK_INT(v.turns, view);
+            CHECK(v.flip == first.flip);
+            moved += v.dy != first.dy || v.dx != first.dx;
+            CHECK_INT(sftn_augment_view(&usual, 2, i, view).turns, 0);
+        }
+    }
+    CHECK(moved > 3 * 190);
 }
 
 TEST(without_augmentation_the_view_is_the_image)
 {
-    const sftn_augment none = {0};
+    const sftn_variation none = {.seed = 1};
 
     for (int i = 0; i < 50; i++) {
-        const sftn_view v = sftn_augment_view(&none, 1, 0, i);
+        const sftn_view v = sftn_augment_view(&none, 0, i, 0);
 
         CHECK(v.dy == 0 && v.dx == 0 && !v.flip);
     }

@@ -51,11 +51,11 @@ TEST(an_unknown_name_suggests_the_nearest)
     sftn_error err = {0};
 
     CHECK_FAILS(sftn_data_find("cifar-100", &entry, &err), SFTN_ERR_ARGUMENT, &err,
-                "unknown data set 'cifar-100'; did you mean 'cifar100'?");
+                "no data set called \"cifar-100\"; did you mean \"cifar100\"?");
     CHECK_FAILS(sftn_dataset_open(&(sftn_data_options){.name = "xyzzyxyzzy"}, &d, &err),
-                SFTN_ERR_ARGUMENT, &err, "unknown data set 'xyzzyxyzzy'");
+                SFTN_ERR_ARGUMENT, &err, "no data set called \"xyzzyxyzzy\"");
     CHECK_FAILS(sftn_dataset_open(&(sftn_data_options){0}, &d, &err), SFTN_ERR_ARGUMENT, &err,
-                "unknown data set ''");
+                "no data set called \"\"");
 }
 
 TEST(the_data_home_follows_the_environment)

@@ -103,6 +103,7 @@ TEST(images_are_the_keyed_views_of_their_records)
 {
     sftn_dataset *d = open_set(0);
     const sftn_loader_options options = usual();
+    const sftn_variation how = {.augment = options.augment, .seed = options.seed};
     sftn_loader *l = new_loader(d, &options);
     sftn_writer w;
     uint16_t expected[3072];
@@ -113,14 +114,86 @@ TEST(images_are_the_keyed_views_of_their_records)
 
         for (int64_t i = 0; i < batch->n; i++) {
             const int64_t record = batch->index[i];
-            const sftn_view v =
-                sftn_augment_view(&options.augment, options.seed, batch->epoch, record);
+            const sftn_view v = sftn_augment_view(&how, batch->epoch, record, 0);
 
             sftn_writer_image(&w, sftn_dataset_record(d, SFTN_TRAIN, record, NULL), v, expected);
             CHECK_BYTES((const uint16_t *)batch->images + i * 3072, expected, sizeof(expected));
         }
     }
     sftn_loader_free(l);
+    sftn_dataset_close(d);
+}
+
+/* A loader of the usual batches, and one that turns four views of each record. */
+static sftn_loader *turning_loader(const sftn_dataset *d, int threads)
+{
+    sftn_loader_options options = usual();
+
+    options.views = (sftn_views){.n = 4, .turned = true};
+    options.threads = threads;
+    return new_loader(d, &options);
+}
+
+TEST(the_first_of_several_views_is_the_usual_batch)
+{
+    sftn_dataset *d = open_set(0);
+    const sftn_loader_options options = usual();
+    sftn_loader *alone = new_loader(d, &options), *several = turning_loader(d, 2);
+
+    for (int b = 0; b < 2 * BATCHES; b++) {
+        const sftn_batch *x = sftn_loader_next(alone), *y = sftn_loader_next(several);
+
+        CHECK_INT(x->views, 1);
+        CHECK_INT(y->views, 4);
+        CHECK_INT(x->n, y->n);
+        CHECK(fingerprint(x, 3072 * 2) == fingerprint(y, 3072 * 2));
+    }
+    sftn_loader_free(alone);
+    sftn_loader_free(several);
+    sftn_dataset_close(d);
+}
+
+TEST(every_view_follows_the_one_before_for_the_whole_batch)
+{
+    sftn_dataset *d = open_set(0);
+    const sftn_loader_options options = usual();
+    const sftn_variation how = {options.augment, {.n = 4, .turned = true}, options.seed};
+    sftn_loader *l = turning_loader(d, 1);
+    sftn_writer w;
+    uint16_t expected[3072];
+
+    sftn_writer_init(&w, sftn_dataset_get_info(d), options.dtype, options.layout);
+    for (int b = 0; b < BATCHES; b++) {
+        const sftn_batch *batch = sftn_loader_next(l);
+
+        for (int64_t row = 0; row < 4 * batch->n; row++) {
+            const int64_t record = batch->index[row % batch->n];
+            const sftn_view v =
+                sftn_augment_view(&how, batch->epoch, record, (int)(row / batch->n));
+
+            sftn_writer_image(&w, sftn_dataset_record(d, SFTN_TRAIN, record, NULL), v, expected);
+            CHECK_BYTES((const uint16_t *)batch->images + row * 3072, expected, sizeof(expected));
+        }
+    }
+    sftn_loader_free(l);
+    sftn_dataset_close(d);
+}
+
+TEST(views_do_not_depend_on_threads_or_on_where_reading_begins)
+{
+    sftn_dataset *d = open_set(0);
+    sftn_loader *one = turning_loader(d, 1), *three = turning_loader(d, 3);
+
+    sftn_loader_seek(three, 1, 5);
+    sftn_loader_seek(one, 1, 0);
+    for (int b = 0; b < 2 * BATCHES; b++) {
+        const sftn_batch *x = sftn_loader_next(one);
+        const sftn_batch *y = b < 5 ? x : sftn_loader_next(three);
+
+        CHECK(fingerprint(x, 4 * 3072 * 2) == fingerprint(y, 4 * 3072 * 2));
+    }
+    sftn_loader_free(one);
+    sftn_loader_free(three);
     sftn_dataset_close(d);
 }
 
@@ -346,6 +419,15 @@ TEST(options_out_of_range_are_refused)
     options = usual();
     options.threads = -1;
     CHECK_FAILS(sftn_loader_new(d, &options, &l, &err), SFTN_ERR_ARGUMENT, &err, "threads");
+    options = usual();
+    options.views.n = 17;
+    CHECK_FAILS(sftn_loader_new(d, &options, &l, &err), SFTN_ERR_ARGUMENT, &err,
+                "17 views of each record, expected 1 to 16");
+    options.views = (sftn_views){.n = 4, .turned = true};
+    ((sftn_dataset_info *)sftn_dataset_get_info(d))->width = 31;
+    CHECK_FAILS(sftn_loader_new(d, &options, &l, &err), SFTN_ERR_ARGUMENT, &err,
+                "needs square images; those of cifar100 are 32 pixels high and 31 wide");
+    ((sftn_dataset_info *)sftn_dataset_get_info(d))->width = 32;
     CHECK(l == NULL);
     sftn_loader_free(NULL);
     sftn_dataset_close(d);

@@ -17,7 +17,7 @@ static sftn_value add_map(const tapped *t, char side, const char *tap, int64_t c
     char name[40];
 
     snprintf(name, sizeof name, "%c.%s", side, tap);
-    return net_input(&t->n, name, t->batch, channels, pixels, pixels);
+    return net_input(&t->n, name, t->rows, channels, pixels, pixels);
 }
 
 static sftn_value add_vector(const tapped *t, char side, const char *tap, const char *entry,
@@ -65,12 +65,13 @@ static const int32_t class_of[RECORDS] = {0, 1, 2, 0, 1, 2, 0, 1, 2, 0,
 tapped tapped_of(const sftn_distiller *method, const sftn_distill_phase *phase, int64_t batch,
                  const tapped_shape *student, const tapped_shape *teacher)
 {
-    tapped t = {.n = net_new(), .batch = batch, .method = method, .phase = phase};
+    tapped t = {.n = net_new(), .method = method, .phase = phase};
 
     t.options = calloc(1, method->options_size ? method->options_size : 1);
     CHECK(t.options != NULL);
     if (method->options)
         sftn_options_default(method->options, t.options);
+    t.rows = sftn_views_rows(method->views, batch);
     t.student = add_network(&t, 's', student);
     t.teacher = add_network(&t, 't', teacher);
     t.labels = net_input(&t.n, "labels", batch, 1, 1, 1);

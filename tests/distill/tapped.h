@@ -20,7 +20,7 @@ extern const tapped_shape tapped_student, tapped_wider, tapped_smaller;
 
 typedef struct tapped {
     net n;
-    int64_t batch;
+    int64_t rows; /* of taps: images of the batch, in all views that the method takes */
     sftn_taps student, teacher;
     sftn_value labels, record;
     sftn_draw_table *records;

@@ -171,7 +171,8 @@ static void check_parameters(const probes *b, const char *what)
     norm = sqrt(norm) * 0x1p-15;
     free(first);
     free(step);
-    if (!(norm > 0.0) || !(fabs(found - expected) <= 1e-3 * fmax(fabs(expected), norm)))
+    if (!(norm > 0.0) ||
+        !(fabs(found - expected) <= 1e-3 * fmax(fabs(expected), norm) + 1e-15))
         test_fail(__FILE__, __LINE__, "%s: change by the parameters %.9g, expected %.9g (norm %g)",
                   what, found, expected, norm);
 }

@@ -64,7 +64,7 @@ TEST(a_student_equal_to_its_teacher_has_no_loss)
 {
     static const char *const names[] = {"kd",  "fitnet", "at",  "sp",  "cc",  "rkd",
                                         "pkt", "fsp",    "nst", "dkd", "kdsvd",
-                                        "reviewkd", "ft"};
+                                        "reviewkd", "ft", "sskd"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         check_same(names[i], loss_of_mapped(names[i], same, same), 0.0, 1e-6);

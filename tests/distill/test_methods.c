@@ -43,6 +43,7 @@ TEST(default_weights_are_the_benchmarks)
         {"vid", 1, 1},     {"rkd", 1, 1},      {"pkt", 30000, 1}, {"ft", 200, 1}, {"nst", 50, 1},
         {"kdsvd", 1, 1},   {"dkd", 1, 1},      {"dist", 1, 1},
         {"ofd", 1e-3, 1},  {"reviewkd", 5, 1}, {"ab", 0, 1}, {"fsp", 0, 1},
+        {"sskd", 1, 0.1},
     };
 
     for (size_t i = 0; i < sizeof published / sizeof *published; i++) {
@@ -65,6 +66,11 @@ TEST(default_settings_are_the_papers)
         {"ft", "p", "2"},           {"ft", "epochs", "30"}, {"ft", "lr", "0.01"},
         {"dkd", "temperature", "4"}, {"dkd", "alpha", "1"}, {"dkd", "beta", "8"},
         {"dist", "temperature", "4"}, {"dist", "beta", "2"}, {"dist", "gamma", "2"},
+        {"sskd", "temperature", "4"}, {"sskd", "turned-temperature", "4"},
+        {"sskd", "similarity-temperature", "0.5"}, {"sskd", "normal-weight", "0.9"},
+        {"sskd", "turned-weight", "2.7"}, {"sskd", "similarity-weight", "10"},
+        {"sskd", "turned-keep", "1"}, {"sskd", "similarity-keep", "0.75"},
+        {"sskd", "epochs", "60"}, {"sskd", "lr", "0.05"},
     };
 
     for (size_t i = 0; i < sizeof published / sizeof *published; i++) {
@@ -107,5 +113,18 @@ TEST(at_with_another_power_takes_absolute_values)
     tapped_compile(&t, 1);
     net_run(&t.n);
     CHECK_NEAR(net_scalar(&t.n, "loss"), 0.0, 1e-12);
+    tapped_free(&t);
+}
+
+TEST(sskds_phase_slows_down_after_a_half_and_three_quarters)
+{
+    const sftn_distiller *m = method("sskd");
+    tapped t = tapped_new("sskd", 2, &tapped_student, &tapped_student);
+    const sftn_schedule s = m->phase->schedule(t.options);
+
+    CHECK_INT(s.epochs, 60);
+    CHECK_NEAR(sftn_schedule_lr(&s, 29.9), 0.05, 1e-12);
+    CHECK_NEAR(sftn_schedule_lr(&s, 30.0), 0.005, 1e-12);
+    CHECK_NEAR(sftn_schedule_lr(&s, 45.0), 0.0005, 1e-12);
     tapped_free(&t);
 }

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { N = 4, K = 5, PEERS = 3 };
 
@@ -25,8 +26,23 @@ static double random_unit(uint64_t *state)
     return (double)(*state >> 11) * 0x1p-52 - 1.0;
 }
 
+/* "NAME=VALUE,NAME=VALUE"; NULL: none. */
+static void set_options(const sftn_mutual *m, void *options, const char *settings)
+{
+    sftn_error err = {0};
+    char text[100], *rest = text, *name;
+
+    snprintf(text, sizeof text, "%s", settings ? settings : "");
+    while ((name = strsep(&rest, ",")) != NULL && *name) {
+        char *value = strchr(name, '=');
+
+        *value++ = '\0';
+        CHECK_OK(sftn_options_set(m->options, options, name, value, &err), &err);
+    }
+}
+
 /* Losses "loss0", ... of all networks, and gradients "gI.J" of the i-th by the j-th's logits. */
-static peers peers_new(const char *method, const char *option, const char *value)
+static peers peers_new(const char *method, const char *settings)
 {
     peers p = {.n = net_new()};
     sftn_error err = {0};
@@ -39,8 +55,7 @@ static peers peers_new(const char *method, const char *option, const char *value
     CHECK(m != NULL);
     args.options = p.options = calloc(1, m->options_size);
     sftn_options_default(m->options, p.options);
-    if (option)
-        CHECK_OK(sftn_options_set(m->options, p.options, option, value, &err), &err);
+    set_options(m, p.options, settings);
     for (int i = 0; i < PEERS; i++) {
         snprintf(name, sizeof name, "z%d", i);
         args.logits[i] = net_input(&p.n, name, N, K, 1, 1);
@@ -145,7 +160,7 @@ static void check_gradients(peers *p)
 
 TEST(dml_is_the_mean_divergence_from_the_others)
 {
-    peers p = peers_new("dml", NULL, NULL);
+    peers p = peers_new("dml", NULL);
     double expected[PEERS];
 
     for (int i = 0; i < PEERS; i++) {
@@ -160,7 +175,7 @@ TEST(dml_is_the_mean_divergence_from_the_others)
 
 TEST(kdcl_takes_the_smallest_logits_relative_to_the_labels)
 {
-    peers p = peers_new("kdcl", NULL, NULL);
+    peers p = peers_new("kdcl", NULL);
     double together[N * K], expected[PEERS];
 
     for (int n = 0; n < N; n++)
@@ -179,7 +194,7 @@ TEST(kdcl_takes_the_smallest_logits_relative_to_the_labels)
 
 TEST(kdcl_naive_takes_each_images_best_answer)
 {
-    peers p = peers_new("kdcl", "ensemble", "naive");
+    peers p = peers_new("kdcl", "ensemble=naive");
     double together[N * K], expected[PEERS];
 
     for (int n = 0; n < N; n++) {
@@ -204,10 +219,92 @@ TEST(kdcl_naive_takes_each_images_best_answer)
     peers_free(&p);
 }
 
+/* Mean over rows of -ln softmax(sum of a_i z_i) at the label. */
+static double cross_entropy(const peers *p, const double a[PEERS])
+{
+    double loss = 0.0;
+
+    for (int n = 0; n < N; n++) {
+        double sum = 0.0, own = 0.0;
+
+        for (int k = 0; k < K; k++) {
+            double z = 0.0;
+
+            for (int i = 0; i < PEERS; i++)
+                z += a[i] * p->z[i][n * K + k];
+            sum += exp(z);
+            own = k == p->label[n] ? z : own;
+        }
+        loss += (log(sum) - own) / N;
+    }
+    return loss;
+}
+
+/* The smallest on a fine grid of weights. */
+static double smallest_cross_entropy(const peers *p)
+{
+    enum { FINE = 200 };
+    double least = INFINITY;
+
+    for (int i = 0; i <= FINE; i++)
+        for (int j = 0; i + j <= FINE; j++) {
+            const double a[PEERS] = {(double)i / FINE, (double)j / FINE,
+                                     (double)(FINE - i - j) / FINE};
+
+            least = fmin(least, cross_entropy(p, a));
+        }
+    return least;
+}
+
+/* At T = 1 what network 0 is drawn to is softmax(z_0) - N gradient: its cross-entropy. */
+static double cross_entropy_together(const peers *p)
+{
+    double grad[N * K], loss = 0.0;
+
+    net_run(&p->n);
+    net_read(&p->n, "g0", grad);
+    for (int n = 0; n < N; n++) {
+        const double *z = &p->z[0][n * K];
+        const int own = p->label[n];
+        double sum = 0.0;
+
+        for (int k = 0; k < K; k++)
+            sum += exp(z[k]);
+        loss -= log(exp(z[own]) / sum - N * grad[n * K + own]) / N;
+    }
+    return loss;
+}
+
+TEST(kdcl_linear_finds_the_batchs_best_weighted_mean)
+{
+    static const struct {
+        const char *settings;
+        double above; /* of the way down from equal weights */
+    } cases[] = {{"ensemble=linear,temperature=1,steps=1", 0.9},
+                 {"ensemble=linear,temperature=1", 0.05},
+                 {"ensemble=linear,temperature=1,steps=200", 0.001}};
+    static const double equal[PEERS] = {1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0};
+    double last = INFINITY;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        peers p = peers_new("kdcl", cases[i].settings);
+        const double least = smallest_cross_entropy(&p), start = cross_entropy(&p, equal);
+        const double found = cross_entropy_together(&p);
+
+        CHECK(start - least > 0.01);
+        CHECK(found < last && found < start);
+        if (!(found - least <= cases[i].above * (start - least)))
+            test_fail(__FILE__, __LINE__, "%s: %.6f, from %.6f, the smallest is %.6f",
+                      cases[i].settings, found, start, least);
+        last = found;
+        peers_free(&p);
+    }
+}
+
 /* d/dz of T^2 KL(p || softmax(z / T)) = T (softmax(z / T) - p) / N, the target being a constant. */
 TEST(kdcl_has_no_gradient_through_what_all_answer_together)
 {
-    peers p = peers_new("kdcl", "ensemble", "naive");
+    peers p = peers_new("kdcl", "ensemble=naive");
     double grad[PEERS][N * K];
     char name[16];
 
@@ -236,11 +333,11 @@ TEST(kdcl_has_no_gradient_through_what_all_answer_together)
 
 TEST(equal_answers_have_nothing_to_learn)
 {
-    static const char *const methods[][2] = {{"dml", NULL}, {"kdcl", "minlogit"},
-                                             {"kdcl", "naive"}};
+    static const char *const methods[][2] = {
+        {"dml", NULL}, {"kdcl", NULL}, {"kdcl", "ensemble=naive"}, {"kdcl", "ensemble=linear"}};
 
-    for (int i = 0; i < 3; i++) {
-        peers p = peers_new(methods[i][0], methods[i][1] ? "ensemble" : NULL, methods[i][1]);
+    for (int i = 0; i < 4; i++) {
+        peers p = peers_new(methods[i][0], methods[i][1]);
         static const double none[PEERS] = {0.0, 0.0, 0.0};
 
         net_write(&p.n, "z1", p.z[0]);

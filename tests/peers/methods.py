@@ -338,6 +338,71 @@ def ft(folder):
     )
 
 
+def sskd(folder):
+    """As the authors' code selects rows: sorted by the teacher's rank of what is right."""
+    n, classes = 8, 11
+
+    def mlp(d):
+        return nn.Sequential(nn.Linear(d, d), nn.ReLU(), nn.Linear(d, d))
+
+    def cosines(f):
+        return F.cosine_similarity(f[n:].unsqueeze(1), f[:n].unsqueeze(0), dim=2)
+
+    def chosen(p, target, keep):
+        rank = torch.argsort(p, dim=1, descending=True, stable=True)
+        rank = torch.argmax(torch.eq(rank, target.unsqueeze(1)).long(), dim=1)
+        wrong = int(torch.count_nonzero(rank))
+        index = torch.argsort(rank, stable=True)
+        return index[: 3 * n - wrong + int(wrong * keep)].sort()[0]
+
+    def divergence(p, q, temperature):
+        p, q = F.softmax(p / temperature, 1), F.log_softmax(q / temperature, 1)
+        return F.kl_div(q, p, reduction="batchmean") * temperature**2
+
+    def case(name, keep_turned, keep_similarity, t, t_turned, t_similarity, weights):
+        parts = {"head_s": mlp(6), "head_t": mlp(5).requires_grad_(False)}
+
+        def loss(m, x):
+            s, q = m.head_s(x["feat_s.0"]), m.head_t(x["feat_t.0"])
+            zs, zt, labels = x["logits_s"], x["logits_t"], x["labels"]
+            near_s, near_t = cosines(s), cosines(q).detach()
+            rows = chosen(zt[n:], labels.repeat(3), keep_turned)
+            alike = chosen(near_t, torch.arange(n).repeat(3), keep_similarity)
+            return (
+                weights[0] * divergence(zt[:n], zs[:n], t)
+                + weights[1] * divergence(zt[n:][rows], zs[n:][rows], t_turned)
+                + weights[2] * divergence(near_t[alike], near_s[alike], t_similarity)
+            )
+
+        meta = {
+            "T": str(t), "T_turned": str(t_turned), "T_similarity": str(t_similarity),
+            "w_normal": str(weights[0]), "w_turned": str(weights[1]),
+            "w_similarity": str(weights[2]), "keep_turned": str(keep_turned),
+            "keep_similarity": str(keep_similarity),
+        }
+        write(folder, name, loss, named(parts), inputs(), meta=meta, method="sskd")
+
+    def inputs():
+        labels = torch.randint(classes, (n,))
+        logits_t = 2 * torch.randn(4 * n, classes)
+        logits_t += 3 * F.one_hot(labels.repeat(4), classes) * (torch.rand(4 * n, 1) < 0.5)
+        return {
+            "logits_s": 3 * torch.randn(4 * n, classes), "logits_t": logits_t,
+            "feat_s.0": torch.randn(4 * n, 6), "feat_t.0": torch.randn(4 * n, 5),
+            "labels": labels,
+        }
+
+    case("sskd", 1.0, 0.75, 4, 4, 0.5, (0.9, 2.7, 10))
+    case("sskd_fewer", 0.3, 0.1, 2, 3, 0.25, (1, 2, 3))
+
+    def told_apart(m, x):
+        return F.cross_entropy(cosines(m.head_t(x["feat_t.0"])), torch.arange(n).repeat(3))
+
+    write(
+        folder, "sskd_head", told_apart, named({"head_t": mlp(5)}), inputs(), method="sskd_head"
+    )
+
+
 def main():
     folder = pathlib.Path(sys.argv[1]) / "loss"
     folder.mkdir(parents=True, exist_ok=True)
@@ -347,7 +412,7 @@ def main():
     fitnet(folder, "fitnet_halves", (3, 8), (5, 4))
     fitnet(folder, "fitnet_doubles", (3, 4), (5, 8))
     fitnet(folder, "fitnet_cuts", (3, 7), (5, 5))
-    for method in (cc, vid, at, nst, fsp, ofd, reviewkd, dist, ab, ft):
+    for method in (cc, vid, at, nst, fsp, ofd, reviewkd, dist, ab, ft, sskd):
         method(folder)
 
 

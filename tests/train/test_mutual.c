@@ -7,6 +7,7 @@
 #include "test.h"
 #include "train/small.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,32 @@ TEST(dml_resumes_bit_exactly)
 TEST(kdcl_resumes_bit_exactly)
 {
     check_resume("kdcl");
+}
+
+/* The first step of equal networks: the first sees the same images, the other sees its own. */
+TEST(kdcls_networks_see_crops_of_their_own_and_dmls_the_same)
+{
+    static const char *const methods[] = {"dml", "kdcl"};
+    double ce[2], peer[2];
+
+    for (int i = 0; i < 2; i++) {
+        sftn_dataset *data = small_data(0, 0);
+        sftn_job job = make_job(methods[i], "resnet14");
+        const sftn_train_options o = small_options(i ? "own" : "same");
+        small_watch w = {.after = 1};
+        const sftn_train_hooks hooks = small_hooks(&w);
+        sftn_error err = {0};
+        sftn_train_result r;
+
+        CHECK_INT(sftn_train(&job, data, &o, &hooks, &r, &err), SFTN_ERR_INTERRUPTED);
+        CHECK_INT(w.last.nterms, 4);
+        ce[i] = w.last.term[0]; /* ce, the method's, ce.peer2, the method's for it */
+        peer[i] = w.last.term[2];
+        sftn_job_free(&job);
+        sftn_dataset_close(data);
+    }
+    CHECK_NEAR(ce[1], ce[0], 1e-6);
+    CHECK(fabs(peer[1] - peer[0]) > 1e-4);
 }
 
 /* The accuracy in the log is that of the file. */

@@ -21,6 +21,8 @@ static const kind ab = {"ab", "resnet8", "resnet14", {"ab", "kd"}, 1};
 static const kind ft = {"ft", "resnet8", "resnet14", {"ft", NULL}, 2};
 static const kind fsp = {"fsp", "resnet8", "resnet14", {"fsp", NULL}, 1};
 static const kind both = {"both", "resnet8", "resnet14", {"ft", "ab"}, 1};
+static const kind sskd = {"sskd", "resnet8", "resnet14", {"sskd", NULL}, 1};
+static const kind beside = {"beside", "resnet8", "resnet14", {"ab", "sskd"}, 1};
 static const kind wide = {"wide", "wrn_10_1", "wrn_10_1", {"ab", NULL}, 1};
 
 static sftn_job make_job(const kind *k, const sftn_job *shares)
@@ -123,6 +125,11 @@ TEST(fsp_resumes_bit_exactly_before_and_after_its_students_meet_their_labels)
     check_resume(&fsp);
 }
 
+TEST(sskd_resumes_bit_exactly_before_and_after_its_students_meet_their_labels)
+{
+    check_resume(&sskd);
+}
+
 TEST(two_methods_phases_resume_bit_exactly)
 {
     check_resume(&both);
@@ -156,6 +163,30 @@ TEST(jobs_with_different_phases_end_in_the_same_bytes_together_as_alone)
     }
     for (int i = N - 1; i >= 0; i--)
         sftn_job_free(&job[i]);
+    sftn_dataset_close(data);
+}
+
+TEST(jobs_that_take_other_views_are_not_trained_together)
+{
+    static const kind *const kinds[] = {&ab, &sskd};
+    sftn_dataset *data = small_data(0, 0);
+    sftn_train_options options[2];
+    sftn_job job[2];
+    sftn_member member[2];
+    char dir[2][256];
+    sftn_error err = {0};
+
+    for (int i = 0; i < 2; i++) {
+        snprintf(dir[i], sizeof dir[i], "%s", test_temp_path(i ? "four-views" : "one-view"));
+        job[i] = make_job(kinds[i], i ? &job[0] : NULL);
+        options[i] = make_options("");
+        options[i].dir = dir[i];
+        member[i] = (sftn_member){.job = &job[i], .options = &options[i]};
+    }
+    CHECK_FAILS(sftn_train_together(member, 2, data, NULL, &err), SFTN_ERR_ARGUMENT, &err,
+                "their methods take other views of each image (1 and 4, turned)");
+    sftn_job_free(&job[1]);
+    sftn_job_free(&job[0]);
     sftn_dataset_close(data);
 }
 
@@ -240,6 +271,38 @@ TEST(ft_trains_its_paraphraser_alone_and_then_all_but_it)
     sftn_job_free(&start);
     sftn_job_free(&between);
     sftn_job_free(&end);
+}
+
+TEST(sskd_trains_its_teachers_head_alone_and_then_all_but_it)
+{
+    small_watch w;
+    sftn_job start = make_job(&sskd, NULL);
+    sftn_job between = train_until(&sskd, "views", false, 3, &w);
+    sftn_job end = train_until(&sskd, "views", true, 0, &w);
+
+    check_kept(start.params[0], between.params[0], "");
+    check_kept(start.params[1], between.params[1], "sskd.head_s");
+    check_moved(start.params[1], between.params[1], "sskd.head_t");
+    check_moved(between.params[0], end.params[0], "");
+    check_moved(between.params[1], end.params[1], "sskd.head_s");
+    check_kept(between.params[1], end.params[1], "sskd.head_t");
+    sftn_job_free(&start);
+    sftn_job_free(&between);
+    sftn_job_free(&end);
+}
+
+/* The first step of ab's phase, alone and beside a method for which batches hold four views. */
+TEST(a_method_of_one_view_meets_the_usual_images_beside_one_of_four)
+{
+    small_watch alone, w;
+    sftn_job job = train_until(&ab, "alone", false, 1, &alone);
+
+    sftn_job_free(&job);
+    job = train_until(&beside, "beside", false, 1, &w);
+    CHECK_TEXT(w.last.phase, "ab");
+    sftn_job_free(&job);
+    CHECK(w.last.term[0] > 0.0);
+    CHECK_NEAR(w.last.term[0], alone.last.term[0], 1e-5 * alone.last.term[0]);
 }
 
 /* What a frozen paraphraser gives is computed once: after it was trained, not before. */

@@ -1,0 +1,321 @@
+/*
+ * group: runs that differ only in their seeds, their statistics, and differences between groups.
+ *
+ * A group is a training (training.h) of a teacher's training.
+ */
+#include "sftn/report.h"
+
+#include "base/base.h"
+#include "report/training.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- measures ---- */
+
+double sftn_run_measure(const sftn_run *run, sftn_measure measure)
+{
+    const sftn_run_epoch *last = run->nepochs ? &run->epoch[run->nepochs - 1] : NULL;
+    double x = -1.0;
+
+    switch (measure) {
+    case SFTN_MEASURE_LAST:
+        x = run->finished ? run->result.last_top1 : last ? last->test_top1 : -1.0;
+        break;
+    case SFTN_MEASURE_BEST:
+        x = run->finished && run->result.best_validation_top1 >= 0.0 ? run->result.best_test_top1
+                                                                     : -1.0;
+        break;
+    case SFTN_MEASURE_TRAIN: x = last ? last->train_top1 : -1.0; break;
+    case SFTN_MEASURE_AGREEMENT: x = run->compared ? run->similarity.agreement : -1.0; break;
+    case SFTN_MEASURE_KL: return run->compared ? run->similarity.kl_teacher_student : NAN;
+    default: break;
+    }
+    return x >= 0.0 ? x : NAN;
+}
+
+/* ---- samples ---- */
+
+/* The runs of one seed. */
+typedef struct seed_mean {
+    int64_t seed;
+    double sum;
+    int n;
+} seed_mean;
+
+/* What follows "seed" in a name, and where that begins and ends; false: nothing does. */
+static bool find_seed(const char *name, size_t *begin, size_t *end, int64_t *seed)
+{
+    const char *at = strstr(name, "seed");
+    char *after;
+
+    if (!at || !isdigit((unsigned char)at[4]))
+        return false;
+    *seed = strtoll(at + 4, &after, 10);
+    *begin = (size_t)(at - name);
+    *end = (size_t)(after - name);
+    if (*begin > 0 && strchr("-_. ", at[-1]))
+        --*begin;
+    return true;
+}
+
+static int64_t seed_of(const sftn_run *run)
+{
+    size_t begin, end;
+    int64_t seed = run->seed;
+
+    if (seed < 0 && !find_seed(run->name, &begin, &end, &seed))
+        seed = -1;
+    return seed;
+}
+
+static seed_mean *find_mean(seed_mean *list, int n, int64_t seed)
+{
+    for (int i = 0; i < n && seed >= 0; i++)
+        if (list[i].seed == seed)
+            return &list[i];
+    return NULL;
+}
+
+/* list: [g->n]; how many seeds there are. */
+static int seed_means(const sftn_run *runs, const sftn_run_group *g, sftn_measure measure,
+                      seed_mean *list)
+{
+    int n = 0;
+
+    for (int i = 0; i < g->n; i++) {
+        const sftn_run *run = &runs[g->run[i]];
+        const double x = sftn_run_measure(run, measure);
+        const int64_t seed = seed_of(run);
+        seed_mean *m = find_mean(list, n, seed);
+
+        if (!run->finished || isnan(x))
+            continue;
+        if (!m) {
+            m = &list[n++];
+            *m = (seed_mean){.seed = seed};
+        }
+        m->sum += x;
+        m->n++;
+    }
+    return n;
+}
+
+/* The samples of a, or with b those of a minus b. */
+static bool take_samples(const sftn_run *runs, const sftn_run_group *a, const sftn_run_group *b,
+                         double level, sftn_sample *sample)
+{
+    seed_mean *of_a = sftn_calloc((size_t)a->n, sizeof *of_a);
+    seed_mean *of_b = sftn_calloc(b ? (size_t)b->n : 1, sizeof *of_b);
+    double *x = sftn_calloc((size_t)a->n, sizeof *x);
+    const bool ok = of_a && of_b && x;
+
+    for (int m = 0; ok && m < SFTN_MEASURES; m++) {
+        const int na = seed_means(runs, a, (sftn_measure)m, of_a);
+        const int nb = b ? seed_means(runs, b, (sftn_measure)m, of_b) : 0;
+        int n = 0;
+
+        for (int i = 0; i < na; i++) {
+            const seed_mean *other = b ? find_mean(of_b, nb, of_a[i].seed) : NULL;
+
+            if (b && !other)
+                continue;
+            x[n++] = of_a[i].sum / of_a[i].n - (other ? other->sum / other->n : 0.0);
+        }
+        sample[m] = sftn_sample_of(x, n, level);
+    }
+    free(of_a);
+    free(of_b);
+    free(x);
+    return ok;
+}
+
+/* ---- groups ---- */
+
+/* The run's name without its seed. */
+static bool name_training(sftn_training *t, const sftn_run *run, bool shorten)
+{
+    size_t begin, end;
+    int64_t seed;
+    sftn_strbuf b = {0};
+
+    if (shorten && find_seed(run->name, &begin, &end, &seed))
+        sftn_strbuf_add(&b, "%.*s%s", (int)begin, run->name, run->name + end);
+    else
+        sftn_strbuf_add(&b, "%s", run->name);
+    snprintf(t->base, sizeof t->base, "%s", b.text ? b.text : "");
+    t->key = b.text;
+    return !b.failed && b.text;
+}
+
+typedef struct grouper {
+    const sftn_run *runs;
+    int n;
+    sftn_training *teacher, *own; /* [n], of each run */
+    sftn_run_statistics *s;
+    int *first; /* [ngroups]: a group's first run */
+} grouper;
+
+static bool take_apart(grouper *w, sftn_grouping by)
+{
+    for (int i = 0; i < w->n; i++) {
+        const sftn_run *run = &w->runs[i];
+
+        if (by == SFTN_GROUP_SEEDS && run->description &&
+            !sftn_trainings_read(run->description, &w->own[i], &w->teacher[i]))
+            return false;
+        if (!w->own[i].key && !name_training(&w->own[i], run, by == SFTN_GROUP_NAMES))
+            return false;
+    }
+    if (!sftn_trainings_label(w->teacher, w->n))
+        return false;
+    for (int i = 0; i < w->n; i++)
+        if (w->teacher[i].key)
+            sftn_training_taught_by(&w->own[i], w->teacher[i].label);
+    return sftn_trainings_label(w->own, w->n);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool collect(grouper *w)
+{
+    sftn_run_statistics *s = w->s;
+
+    for (int i = 0; i < w->n; i++) {
+        sftn_run_group *g = NULL;
+
+        for (int k = 0; k < s->ngroups && !g; k++)
+            if (same_text(w->own[w->first[k]].key, w->own[i].key) &&
+                same_text(w->teacher[w->first[k]].key, w->teacher[i].key))
+                g = &s->group[k];
+        if (!g) {
+            w->first[s->ngroups] = i;
+            g = &s->group[s->ngroups++];
+            g->run = sftn_calloc((size_t)w->n, sizeof *g->run);
+            if (!g->run)
+                return false;
+            snprintf(g->label, sizeof g->label, "%s", w->own[i].label);
+            snprintf(g->teacher, sizeof g->teacher, "%s", w->teacher[i].label);
+        }
+        g->run[g->n++] = i;
+        g->unfinished += !w->runs[i].finished;
+    }
+    for (int k = 0; k < s->ngroups; k++)
+        if (!take_samples(w->runs, &s->group[k], NULL, s->level, s->group[k].sample))
+            return false;
+    return true;
+}
+
+/* ---- differences ---- */
+
+/* Whether group k is what group g is compared with. */
+static bool is_reference(const grouper *w, int g, int k, const char *against, bool teacher)
+{
+    const int a = w->first[g], b = w->first[k];
+
+    if (!teacher && against)
+        return g != k && strcmp(w->own[b].label, against) == 0;
+    if (!w->teacher[a].key || !w->teacher[b].key || !same_text(w->own[a].key, w->own[b].key) ||
+        same_text(w->teacher[a].key, w->teacher[b].key))
+        return false;
+    return against ? strcmp(w->teacher[b].label, against) == 0
+                   : w->teacher[b].plain && !w->teacher[a].plain;
+}
+
+/* Whether it is a teacher's name, or else a group's label. */
+static sftn_status find_against(const grouper *w, const char *against, bool *teacher,
+                                sftn_error *err)
+{
+    const sftn_run_statistics *s = w->s;
+    sftn_strbuf known = {0};
+
+    *teacher = false;
+    for (int k = 0; k < s->ngroups && against; k++)
+        *teacher = *teacher || strcmp(s->group[k].teacher, against) == 0;
+    if (!against || *teacher)
+        return SFTN_OK;
+    for (int k = 0; k < s->ngroups; k++) {
+        if (strcmp(s->group[k].label, against) == 0)
+            return SFTN_OK;
+        sftn_strbuf_add(&known, "%s\"%s\"", k ? ", " : "", s->group[k].label);
+    }
+    for (int k = 0; k < s->ngroups; k++)
+        if (s->group[k].teacher[0] && !strstr(known.text, s->group[k].teacher))
+            sftn_strbuf_add(&known, ", \"%s\"", s->group[k].teacher);
+    sftn_fail(err, SFTN_ERR_ARGUMENT, "no group and no teacher is called \"%s\"; there are %s",
+              against, known.failed || !known.text ? "others" : known.text);
+    sftn_strbuf_free(&known);
+    return SFTN_ERR_ARGUMENT;
+}
+
+static sftn_status take_differences(grouper *w, const char *against, sftn_error *err)
+{
+    sftn_run_statistics *s = w->s;
+    bool teacher;
+    sftn_status status = find_against(w, against, &teacher, err);
+
+    for (int g = 0; g < s->ngroups && !status; g++) {
+        for (int k = 0; k < s->ngroups && !status; k++) {
+            sftn_run_difference *d = &s->difference[s->ndifferences];
+
+            if (!is_reference(w, g, k, against, teacher))
+                continue;
+            *d = (sftn_run_difference){.group = g, .against = k};
+            s->ndifferences++;
+            if (!take_samples(w->runs, &s->group[g], &s->group[k], s->level, d->sample))
+                status = sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
+            break;
+        }
+    }
+    return status;
+}
+
+sftn_status sftn_runs_group(const sftn_run *runs, int n, sftn_grouping by, const char *against,
+                            double level, sftn_run_statistics *s, sftn_error *err)
+{
+    const size_t room = n > 0 ? (size_t)n : 1;
+    grouper w = {.runs = runs, .n = n, .s = s};
+    sftn_status status = SFTN_OK;
+
+    *s = (sftn_run_statistics){.level = level};
+    if (!(level > 0.0 && level < 1.0))
+        return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                         "the level of intervals is %g, expected between 0 and 1", level);
+    s->group = sftn_calloc(room, sizeof *s->group);
+    s->difference = sftn_calloc(room, sizeof *s->difference);
+    w.teacher = sftn_calloc(room, sizeof *w.teacher);
+    w.own = sftn_calloc(room, sizeof *w.own);
+    w.first = sftn_calloc(room, sizeof *w.first);
+    if (!s->group || !s->difference || !w.teacher || !w.own || !w.first || !take_apart(&w, by) ||
+        !collect(&w))
+        status = sftn_fail(err, SFTN_ERR_MEMORY, "runs to be grouped: out of memory");
+    if (!status)
+        status = take_differences(&w, against, err);
+    for (int i = 0; i < n; i++) {
+        if (w.teacher)
+            sftn_training_close(&w.teacher[i]);
+        if (w.own)
+            sftn_training_close(&w.own[i]);
+    }
+    free(w.teacher);
+    free(w.own);
+    free(w.first);
+    if (status)
+        sftn_run_statistics_free(s);
+    return status;
+}
+
+void sftn_run_statistics_free(sftn_run_statistics *s)
+{
+    for (int k = 0; s->group && k < s->ngroups; k++)
+        free(s->group[k].run);
+    free(s->group);
+    free(s->difference);
+    *s = (sftn_run_statistics){0};
+}

@@ -1,0 +1,297 @@
+/* Runs grouped by seeds and by names, their differences and tables, from runs made by hand. */
+#include "test.h"
+
+#include "sftn/report.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROOM = 16 };
+
+typedef struct runs {
+    sftn_run run[ROOM];
+    sftn_run_epoch epoch[ROOM];
+    char name[ROOM][64], description[ROOM][1024];
+    int n;
+} runs;
+
+/* A finished run; description may be NULL. */
+static sftn_run *add_run(runs *r, const char *name, int64_t seed, double top1,
+                         const char *description)
+{
+    sftn_run *run = &r->run[r->n];
+
+    snprintf(r->name[r->n], sizeof r->name[0], "%s", name);
+    snprintf(r->description[r->n], sizeof r->description[0], "%s", description ? description : "");
+    r->epoch[r->n] = (sftn_run_epoch){.epoch = 1, .train_top1 = top1 + 10.0, .test_top1 = top1};
+    *run = (sftn_run){
+        .name = r->name[r->n],
+        .network = (char *)"resnet8",
+        .data = (char *)"shapes",
+        .description = description ? r->description[r->n] : NULL,
+        .seed = seed,
+        .nepochs = 1,
+        .epoch = &r->epoch[r->n],
+        .finished = true,
+        .result = {.last_top1 = top1, .best_validation_top1 = -1.0, .best_test_top1 = -1.0},
+    };
+    r->n++;
+    return run;
+}
+
+/* A student of a teacher that was trained under a scheme from the same seed. */
+static sftn_run *add_student(runs *r, const char *scheme, const char *method, int seed, double top1)
+{
+    char name[64], text[1024];
+
+    snprintf(name, sizeof name, "%s-of-%s-%d", method, scheme, seed);
+    snprintf(text, sizeof text,
+             "{\"job\":{\"task\":\"distill\",\"student\":\"resnet8\",\"teacher\":\"resnet20\","
+             "\"teacher-values\":\"%s%d\",\"teacher_from\":{\"path\":\"%s%d\",\"job\":{\"task\":"
+             "\"teach\",\"scheme\":\"%s\",\"teacher\":\"resnet20\",\"job-seed\":%d},\"options\":"
+             "{\"epochs\":9,\"batch-seed\":%d}},\"method1\":\"%s\",\"job-seed\":%d},"
+             "\"options\":{\"epochs\":4,\"batch-seed\":%d}}",
+             scheme, seed, scheme, seed, scheme, seed, seed, method, seed, seed);
+    return add_run(r, name, seed, top1, text);
+}
+
+static sftn_run_statistics group(const runs *r, sftn_grouping by, const char *against)
+{
+    sftn_run_statistics s;
+    sftn_error err = {0};
+
+    CHECK_OK(sftn_runs_group(r->run, r->n, by, against, 0.95, &s, &err), &err);
+    return s;
+}
+
+static void add_four_groups(runs *r)
+{
+    for (int seed = 1; seed <= 3; seed++) {
+        add_student(r, "plain", "kd", seed, 50.0 + seed);
+        add_student(r, "sftn", "kd", seed, 51.0 + 2 * seed);
+        add_student(r, "plain", "at", seed, 40.0);
+    }
+    add_student(r, "sftn", "at", 2, 39.0);
+}
+
+TEST(runs_that_differ_in_their_seed_are_one_group)
+{
+    runs r = {0};
+    sftn_run_statistics s;
+
+    add_four_groups(&r);
+    s = group(&r, SFTN_GROUP_SEEDS, NULL);
+    CHECK_INT(s.ngroups, 4);
+    CHECK_TEXT(s.group[0].label, "resnet8 kd of resnet20 plain");
+    CHECK_TEXT(s.group[0].teacher, "resnet20 plain");
+    CHECK_INT(s.group[0].sample[SFTN_MEASURE_LAST].n, 3);
+    CHECK_NEAR(s.group[0].sample[SFTN_MEASURE_LAST].mean, 52.0, 1e-12);
+    CHECK_NEAR(s.group[0].sample[SFTN_MEASURE_LAST].sd, 1.0, 1e-12);
+    CHECK_NEAR(s.group[0].sample[SFTN_MEASURE_TRAIN].mean, 62.0, 1e-12);
+    CHECK_INT(s.group[0].sample[SFTN_MEASURE_BEST].n, 0);
+    CHECK_INT(s.group[0].sample[SFTN_MEASURE_KL].n, 0);
+    sftn_run_statistics_free(&s);
+}
+
+/* 2, 3, 4: mean 3, deviation 1, half width 4.30265 / sqrt(3). */
+TEST(differences_are_paired_by_seed_and_by_method)
+{
+    runs r = {0};
+    sftn_run_statistics s;
+    const sftn_sample *d;
+
+    add_four_groups(&r);
+    s = group(&r, SFTN_GROUP_SEEDS, NULL);
+    CHECK_INT(s.ndifferences, 2);
+    CHECK_TEXT(s.group[s.difference[0].group].label, "resnet8 kd of resnet20 sftn");
+    CHECK_TEXT(s.group[s.difference[0].against].label, "resnet8 kd of resnet20 plain");
+    d = &s.difference[0].sample[SFTN_MEASURE_LAST];
+    CHECK_INT(d->n, 3);
+    CHECK_NEAR(d->mean, 3.0, 1e-12);
+    CHECK_NEAR(d->high - d->mean, 4.30265273 / sqrt(3.0), 1e-7);
+    d = &s.difference[1].sample[SFTN_MEASURE_LAST];
+    CHECK_INT(d->n, 1);
+    CHECK_NEAR(d->mean, -1.0, 1e-12);
+    CHECK(isnan(d->low));
+    sftn_run_statistics_free(&s);
+    s = group(&r, SFTN_GROUP_SEEDS, "resnet20 sftn");
+    CHECK_INT(s.ndifferences, 2);
+    CHECK_NEAR(s.difference[0].sample[SFTN_MEASURE_LAST].mean, -3.0, 1e-12);
+    sftn_run_statistics_free(&s);
+    s = group(&r, SFTN_GROUP_SEEDS, "resnet8 at of resnet20 plain");
+    CHECK_INT(s.ndifferences, 3);
+    sftn_run_statistics_free(&s);
+}
+
+TEST(labels_name_the_options_that_differ)
+{
+    runs r = {0};
+    sftn_run_statistics s;
+
+    for (int i = 0; i < 2; i++) {
+        char text[256];
+
+        snprintf(text, sizeof text,
+                 "{\"job\":{\"task\":\"teach\",\"scheme\":\"sftn\",\"scheme-options\":"
+                 "{\"lambda-kl\":%d,\"shared\":false},\"teacher\":\"resnet20\",\"job-seed\":1}}",
+                 i ? 3 : 1);
+        add_run(&r, "x", 1, 50.0, text);
+    }
+    add_run(&r, "no-description", -1, 50.0, NULL);
+    s = group(&r, SFTN_GROUP_SEEDS, NULL);
+    CHECK_INT(s.ngroups, 3);
+    CHECK_TEXT(s.group[0].label, "resnet20 sftn lambda-kl=1");
+    CHECK_TEXT(s.group[1].label, "resnet20 sftn lambda-kl=3");
+    CHECK_TEXT(s.group[2].label, "no-description");
+    sftn_run_statistics_free(&s);
+}
+
+/* Where the teacher's file does not say how it was trained, its values are all that is known. */
+TEST(students_of_unknown_teachers_stay_apart)
+{
+    runs r = {0};
+    sftn_run_statistics s;
+
+    for (int i = 0; i < 2; i++) {
+        char text[256];
+
+        snprintf(text, sizeof text,
+                 "{\"job\":{\"task\":\"distill\",\"student\":\"resnet8\",\"teacher\":\"resnet20\","
+                 "\"teacher-values\":\"a%d\",\"teacher_from\":{\"path\":\"p\"},"
+                 "\"method1\":\"kd\",\"job-seed\":%d}}", i, i);
+        add_run(&r, "x", i, 50.0, text);
+    }
+    s = group(&r, SFTN_GROUP_SEEDS, NULL);
+    CHECK_INT(s.ngroups, 2);
+    CHECK_TEXT(s.group[0].label, "resnet8 kd of resnet20 values=a0");
+    CHECK_INT(s.ndifferences, 0);
+    sftn_run_statistics_free(&s);
+}
+
+TEST(names_are_grouped_up_to_their_seed)
+{
+    runs r = {0};
+    sftn_run_statistics s;
+
+    add_run(&r, "plain-seed1", -1, 50.0, NULL);
+    add_run(&r, "plain-seed2", -1, 52.0, NULL);
+    add_run(&r, "friendly-seed2", -1, 55.0, NULL);
+    add_run(&r, "seedless", -1, 1.0, NULL);
+    s = group(&r, SFTN_GROUP_NAMES, "plain");
+    CHECK_INT(s.ngroups, 3);
+    CHECK_TEXT(s.group[1].label, "friendly");
+    CHECK_INT(s.ndifferences, 2);
+    CHECK_INT(s.difference[0].sample[SFTN_MEASURE_LAST].n, 1);
+    CHECK_NEAR(s.difference[0].sample[SFTN_MEASURE_LAST].mean, 3.0, 1e-12);
+    CHECK_INT(s.difference[1].sample[SFTN_MEASURE_LAST].n, 0);
+    sftn_run_statistics_free(&s);
+}
+
+TEST(the_same_seed_twice_counts_once_and_unfinished_runs_not_at_all)
+{
+    runs r = {0};
+    sftn_run_statistics s;
+
+    add_run(&r, "a-seed1", 1, 50.0, NULL);
+    add_run(&r, "a-seed1", 1, 54.0, NULL);
+    add_run(&r, "a-seed2", 2, 60.0, NULL);
+    add_run(&r, "a-seed3", 3, 99.0, NULL)->finished = false;
+    s = group(&r, SFTN_GROUP_NAMES, NULL);
+    CHECK_INT(s.ngroups, 1);
+    CHECK_INT(s.group[0].n, 4);
+    CHECK_INT(s.group[0].unfinished, 1);
+    CHECK_INT(s.group[0].sample[SFTN_MEASURE_LAST].n, 2);
+    CHECK_NEAR(s.group[0].sample[SFTN_MEASURE_LAST].mean, 56.0, 1e-12);
+    sftn_run_statistics_free(&s);
+}
+
+TEST(an_unknown_reference_is_named_beside_those_there_are)
+{
+    runs r = {0};
+    sftn_run_statistics s;
+    sftn_error err = {0};
+
+    add_four_groups(&r);
+    CHECK_FAILS(sftn_runs_group(r.run, r.n, SFTN_GROUP_SEEDS, "plain", 0.95, &s, &err),
+                SFTN_ERR_ARGUMENT, &err,
+                "called \"plain\"; there are \"resnet8 kd of resnet20 plain\"");
+    CHECK_FAILS(sftn_runs_group(r.run, r.n, SFTN_GROUP_SEEDS, NULL, 1.0, &s, &err),
+                SFTN_ERR_ARGUMENT, &err, "the level of intervals is 1");
+}
+
+/* ---- tables ---- */
+
+static char *table_of(const runs *r, const sftn_run_statistics *s, sftn_table_format format)
+{
+    sftn_error err = {0};
+    char *text;
+
+    if (s)
+        CHECK_OK(sftn_groups_table(r->run, s, format, &text, &err), &err);
+    else
+        CHECK_OK(sftn_runs_table(r->run, r->n, format, &text, &err), &err);
+    return text;
+}
+
+TEST(last_epoch_and_best_on_validation_have_columns_of_their_own)
+{
+    runs r = {0};
+    sftn_run *run = add_run(&r, "a|b", 1, 50.0, NULL);
+    char *text;
+
+    run->result.best_validation_top1 = 61.0;
+    run->result.best_test_top1 = 52.0;
+    add_run(&r, "c", -1, 40.5, NULL)->finished = false;
+    text = table_of(&r, NULL, SFTN_TABLE_TEXT);
+    CHECK_TEXT(text, "run  network  seed  epochs  test, last epoch  test, best on validation  "
+                     "training\n"
+                     "a|b  resnet8     1       1           50.00 %                   52.00 %   "
+                     "60.00 %\n"
+                     "c    resnet8     -       1           40.50 %                         -   "
+                     "50.50 %  (not finished)\n");
+    free(text);
+    text = table_of(&r, NULL, SFTN_TABLE_MARKDOWN);
+    CHECK_CONTAINS(text, "| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |\n"
+                         "| a\\|b | resnet8 | 1 | 1 | 50.00 % | 52.00 % | 60.00 % |  |\n");
+    free(text);
+    text = table_of(&r, NULL, SFTN_TABLE_CSV);
+    CHECK_TEXT(text, "run,network,seed,epochs,test_top1,best_test_top1,train_top1,agreement,"
+                     "kl_teacher_student,finished\r\n"
+                     "a|b,resnet8,1,1,50,52,60,,,true\r\n"
+                     "c,resnet8,,1,40.5,,50.5,,,false\r\n");
+    free(text);
+    text = table_of(&r, NULL, SFTN_TABLE_JSON);
+    CHECK_CONTAINS(text, "\"best_test_top1\": 52,");
+    CHECK_CONTAINS(text, "\"seed\": null,");
+    free(text);
+}
+
+TEST(one_seed_has_a_dash_where_others_have_an_interval)
+{
+    runs r = {0};
+    sftn_run_statistics s;
+    char *text;
+
+    add_four_groups(&r);
+    s = group(&r, SFTN_GROUP_SEEDS, NULL);
+    text = table_of(&r, &s, SFTN_TABLE_MARKDOWN);
+    CHECK_CONTAINS(text, "| resnet8 kd of resnet20 plain | 3 | 52.00 ± 1.00 % | "
+                         "62.00 ± 1.00 % |");
+    CHECK_CONTAINS(text, "| resnet8 at of resnet20 sftn | 1 | 39.00 ± - % |");
+    CHECK_CONTAINS(text, "| resnet8 kd of resnet20 sftn | resnet8 kd of resnet20 plain | 3 | "
+                         "+3.00 (+0.52 to +5.48) |");
+    CHECK_CONTAINS(text, "| resnet8 at of resnet20 sftn | resnet8 at of resnet20 plain | 1 | "
+                         "-1.00 (-) |");
+    free(text);
+    text = table_of(&r, &s, SFTN_TABLE_CSV);
+    CHECK_CONTAINS(text, "group,against,level,test_top1_n,test_top1_mean,test_top1_sd,");
+    CHECK_CONTAINS(text, "\r\nresnet8 at of resnet20 sftn,resnet8 at of resnet20 plain,0.95,"
+                         "1,-1,,,,");
+    free(text);
+    text = table_of(&r, &s, SFTN_TABLE_JSON);
+    CHECK_CONTAINS(text, "\"sd\": null,");
+    free(text);
+    sftn_run_statistics_free(&s);
+}

@@ -50,7 +50,7 @@ static const cli_usage usage = {
         "  alone: true                         # students without a teacher, too\n"
         "  seeds: [1, 2, 3]\n"
         "\n"
-        "A list stands for all its values; several lists, for all combinations.  Options are those\n"
+        "A list stands for all its values, several lists for all combinations.  Options are those\n"
         "of 'sftn train', 'teach' and 'distill', but networks are called 'model'; unless given,\n"
         "'threads' is 1 and 'test' is end.  'from' starts a teacher from another one, and\n"
         "'init-from-branch: teacher' a student from its teacher's branch.\n"

@@ -79,11 +79,12 @@ bool cli_parse(cli_args *a, int *code);
 void cli_args_free(cli_args *a);
 
 /*
- * Set an option as --name value does, without printing: ARGUMENT says what is wrong with the value
- * or that there is none of that name (prefix included); the nearest to it, false where none is near.
+ * Set an option as --name value does, without printing: ARGUMENT says what is wrong with the value,
+ * or that there is none of that name (prefix included).
  */
 sftn_status cli_set_option(cli_args *a, const char *name, const char *value, sftn_error *err);
 bool cli_has_option(const cli_args *a, const char *name);
+/* The name most like it, written to buf; false where none is near. */
 bool cli_nearest_option(const cli_args *a, const char *name, char *buf, size_t size);
 
 /* Whether --name was on the command line. */
@@ -255,6 +256,8 @@ void cli_use_methods(const cli_methods *m, sftn_distill_options *options);
 
 /* ---- options of a training (run.c) ---- */
 
+enum { CLI_TEST_EACH, CLI_TEST_END }; /* when the test images are seen */
+
 typedef struct cli_run_options {
     int epochs;
     int64_t batch, seed, batch_seed;
@@ -263,7 +266,8 @@ typedef struct cli_run_options {
     int schedule;
     float momentum, weight_decay, dot, clip, ema, smoothing;
     bool nesterov, augment;
-    int pad, flip, loader_threads, test;
+    int pad, flip, loader_threads;
+    int test; /* CLI_TEST_... */
     const char *out;
     bool resume, overwrite;
     float save_minutes;
@@ -307,8 +311,8 @@ bool cli_check_directories(cli_job *jobs, int n, int *code);
 /* The network that others imitate. */
 typedef struct cli_teacher {
     const char *file;
-    bool measured;
-    sftn_scores scores; /* on the test images */
+    bool measured; /* on the test images: */
+    sftn_scores scores;
 } cli_teacher;
 
 /*

@@ -31,6 +31,7 @@ libcurl4-openssl-dev has_module libcurl
 zlib1g-dev           has_module zlib
 libjson-c-dev        has_module json-c
 libmd-dev            has_module libmd
+libyaml-dev          has_module yaml-0.1
 libpng-dev           has_module libpng
 libjpeg-dev          has_module libjpeg
 libcairo2-dev        has_module cairo

@@ -52,6 +52,13 @@ SFTN_API const char *sftn_dataset_class(const sftn_dataset *d, int i);
 SFTN_API const uint8_t *sftn_dataset_record(const sftn_dataset *d, sftn_split split, int64_t i,
                                             int *label);
 
+/*
+ * SHA-256, in hexadecimal, of all that a training sees of d: geometry, normalization, and every
+ * record of the three splits in its order with its label.
+ */
+enum { SFTN_DATASET_DIGEST = 65 };
+SFTN_API void sftn_dataset_digest(const sftn_dataset *d, char text[SFTN_DATASET_DIGEST]);
+
 /* The i-th data set known to this build ("shapes" first); false past the end. */
 typedef struct sftn_data_entry {
     const char *name, *summary;

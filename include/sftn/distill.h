@@ -82,6 +82,11 @@ typedef struct sftn_distiller {
     double weight_beside; /* default factor beside other methods (kd: 1); 0: the same as weight */
     sftn_views views;     /* of each image that it takes, in its phases too; 0: the first alone */
     /*
+     * Over how many epochs of the main phase the weight rises: in epoch e of n, from 1, it is e / n
+     * of what it is afterwards.  NULL, or 0: it is the same in all.
+     */
+    double (*warmup)(const void *options);
+    /*
      * Put layers of the method's own before the loss: replaces values in pair[args->npairs], which
      * hold the taps.  NULL: none.
      */

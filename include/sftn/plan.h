@@ -59,6 +59,11 @@ SFTN_API void sftn_arena_free(sftn_arena *arena);
 
 /* "cpu", "ref", ... ; NULL past the end. */
 SFTN_API const char *sftn_backend_list(int i);
+/*
+ * What a backend's bits depend on besides its options and threads, such as "avx512_bf16, oneDNN
+ * 2.6.3 on 991"; "" where they do not, or where there is no such backend.  Written to buf.
+ */
+SFTN_API void sftn_backend_machine(const char *name, char *buf, size_t size);
 
 /*
  * Compile g.  The graph is copied as far as needed and may be freed; params must outlive the

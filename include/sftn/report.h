@@ -15,6 +15,7 @@ extern "C" {
 typedef struct sftn_run_epoch {
     int64_t epoch; /* from 1 */
     double lr, loss, train_top1, validation_top1, test_top1, test_top5, ema_top1;
+    double images_per_s; /* while it was trained; not of the state, so it may differ */
 } sftn_run_epoch;
 
 typedef struct sftn_run {
@@ -31,16 +32,18 @@ typedef struct sftn_run {
     sftn_run_epoch *epoch;
     bool finished; /* has a summary: `result` is set */
     sftn_train_result result;
+    double teacher_top1; /* its teacher's on the test images, percent; negative: not measured */
     bool compared; /* `similarity` with its teacher is set */
     sftn_similarity similarity;
 } sftn_run;
 
 /*
- * Write DIR/summary.json, atomically: the job's description, the result, and the similarity with
- * the teacher (NULL: none).
+ * Write DIR/summary.json, atomically: the job's description, the result, what the teacher scored on
+ * the test images (NULL: not measured) and the similarity with it (NULL: none).
  */
 SFTN_API sftn_status sftn_run_write_summary(const char *dir, const sftn_job *job,
                                             const sftn_train_result *result,
+                                            const sftn_scores *teacher,
                                             const sftn_similarity *similarity, sftn_error *err);
 
 /*

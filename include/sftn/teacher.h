@@ -12,12 +12,14 @@ extern "C" {
 
 enum { SFTN_MAX_TERMS = 16 };
 
-/* One term of a loss: total += weight * value. */
+/* One term of a loss: total += weight * factor * value. */
 typedef struct sftn_term {
     char name[32];
     float weight;
-    sftn_value value; /* scalar */
+    sftn_value value;  /* scalar */
+    sftn_value factor; /* scalar without gradient; SFTN_NONE: 1 */
     int group;        /* 0: of the task; 1: of what is distilled.  Optimizers may tell them apart */
+    int network;      /* which of several that are trained together it is to teach, from 0 */
     bool detached;    /* on purpose without gradient into the network: trains attachments only */
 } sftn_term;
 

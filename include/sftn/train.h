@@ -42,8 +42,9 @@ typedef struct sftn_job_graph {
     sftn_value image;  /* [n,C,H,W]; where the job has several views, of each (views.h) */
     sftn_value labels; /* [n,1,1,1] */
     sftn_value record; /* [n,1,1,1] which records of the training set they are, from 0 */
+    sftn_value epoch;  /* [1,1,1,1] which of the phase's epochs it is, from 1 */
     int classes;
-    sftn_terms terms;   /* out: the loss is the sum of weight * value */
+    sftn_terms terms;   /* out: the loss is the sum of weight * factor * value */
     sftn_value logits;  /* out: of the network being trained, for training accuracy; the main
                            phase has them */
 } sftn_job_graph;
@@ -157,8 +158,31 @@ typedef struct sftn_train_options {
     int loader_threads;
     const char *dir;      /* run directory: checkpoint, model, log; made if absent */
     bool resume;          /* go on from dir's checkpoint */
+    bool test_at_end;     /* the test split is measured once, after the last epoch */
     double save_minutes;  /* also save in mid-epoch this often; 0: at epoch ends only */
 } sftn_train_options;
+
+/*
+ * How strongly the terms of a loss pull at the networks that they are to teach: norms of their
+ * gradients on one batch, each with its weight (and without warm-up), beside that of the labels'
+ * term.  The methods' published weights give ratios from 0.01 (vid) to 55 (fitnet), see
+ * docs/numerics.md: what lies beyond these bounds, ten times as far, trains nothing or leaves
+ * nothing of the labels.
+ */
+#define SFTN_WEAK_PULL   1e-3
+#define SFTN_STRONG_PULL 1e3
+typedef struct sftn_pull {
+    char term[32], labels[32]; /* the names of the two terms */
+    double weight, norm;
+    double labels_norm; /* with its weight, or without one where that is 0 */
+    double ratio;       /* norm / labels_norm */
+    bool far;           /* the ratio is outside of that range */
+    double balanced;    /* the weight with which the ratio would be 1 */
+} sftn_pull;
+typedef struct sftn_balance {
+    int n; /* 0: there is only the labels' term, or nothing was measured */
+    sftn_pull pull[SFTN_MAX_TERMS];
+} sftn_balance;
 
 /* One record of progress; sent after every step (epoch_done false) and every epoch. */
 typedef struct sftn_progress {
@@ -186,6 +210,8 @@ typedef struct sftn_progress {
 typedef struct sftn_train_hooks {
     void *ctx;
     void (*progress)(void *ctx, const sftn_progress *p);
+    /* Before a member's first step with its labels, where several terms teach its networks. */
+    void (*balance)(void *ctx, int member, const sftn_balance *balance);
     bool (*stop)(void *ctx); /* asked after every step; true: save and return INTERRUPTED */
 } sftn_train_hooks;
 
@@ -197,6 +223,7 @@ typedef struct sftn_train_result {
     double ema_top1;
     double seconds;
     int64_t steps; /* done by this call; 0: the run was done already */
+    sftn_balance balance; /* when its main phase began, in whichever call that was */
 } sftn_train_result;
 
 /*
@@ -205,7 +232,10 @@ typedef struct sftn_train_result {
  * plain keys, after each epoch; further networks likewise), best.safetensors (best on validation),
  * log.jsonl (one line an epoch with every term).
  * INTERRUPTED after a stop: everything is saved.  NUMERIC: a non-finite loss, or a term that is
- * zero, constant or without gradient, by name; the last good checkpoint is kept.
+ * zero, constant or without gradient, by name; the last good checkpoint is kept.  A term is refused
+ * where no gradient of it can reach its network, where the first batch's is exactly 0 or not
+ * finite, where its value does not change in the first 20 steps of a phase, or later in 20 steps in
+ * a row while another's does, and where it is exactly 0 in 20 steps in a row.
  */
 SFTN_API sftn_status sftn_train(sftn_job *job, const sftn_dataset *data,
                                 const sftn_train_options *options, const sftn_train_hooks *hooks,
@@ -242,7 +272,8 @@ SFTN_API sftn_status sftn_checkpoint_threads(const char *dir, int *threads, sftn
 /*
  * A job compiled for batches of one size, with its optimizer: what sftn_train does between taking
  * a batch and reporting it.  The plan's inputs are called "image" and "labels"; its outputs "loss"
- * and "logits".  Uses plan, momentum, weight_decay, dot, nesterov and clip of options.
+ * and "logits".  Where terms are warmed up there is an input "epoch", which is past every warm-up
+ * unless it is written.  Uses plan, momentum, weight_decay, dot, nesterov and clip of options.
  */
 typedef struct sftn_stepper sftn_stepper;
 
@@ -260,6 +291,12 @@ SFTN_API const sftn_graph *sftn_stepper_guide_graph(const sftn_stepper *s);
 SFTN_API sftn_plan *sftn_stepper_guide_plan(sftn_stepper *s);
 /* Forward, backward, update of all the job's parameters at learning rate lr.  Allocates nothing. */
 SFTN_API void sftn_stepper_run(sftn_stepper *s, double lr);
+/*
+ * Measure the pulls of the loss's terms on the batch that is in the inputs, which compiles a plan.
+ * Nothing that is trained changes, nor do running statistics or memories.  NUMERIC, naming the
+ * term, where a gradient is exactly 0 or not finite.
+ */
+SFTN_API sftn_status sftn_stepper_balance(sftn_stepper *s, sftn_balance *balance, sftn_error *err);
 
 /* ---- networks in files ---- */
 

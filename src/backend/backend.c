@@ -30,6 +30,16 @@ const sftn_backend *sftn_backend_find(const char *name, sftn_error *err)
     return found >= 0 ? backend_table[found] : NULL;
 }
 
+void sftn_backend_machine(const char *name, char *buf, size_t size)
+{
+    const sftn_backend *backend = sftn_backend_find(name, NULL);
+
+    if (size > 0)
+        buf[0] = '\0';
+    if (backend != NULL && backend->machine != NULL)
+        backend->machine(buf, size);
+}
+
 size_t sftn_dtype_bytes(sftn_dtype dtype)
 {
     switch (dtype) {

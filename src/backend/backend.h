@@ -45,6 +45,8 @@ typedef struct sftn_kernel_request {
 struct sftn_backend {
     const char *name;
     bool fuses; /* accepts fused pointwise programs (plan/fuse.h) */
+    /* sftn_backend_machine; NULL: the same bits everywhere. */
+    void (*machine)(char *buf, size_t size);
     /* State of one plan: engines, interned layouts.  NULL state is allowed. */
     sftn_status (*open)(const sftn_plan_options *options, void **state, sftn_error *err);
     void (*close)(void *state);

@@ -206,21 +206,58 @@ static const cli_group *find_option(const cli_args *a, const char *name, const c
     return NULL;
 }
 
-static int unknown_option(const cli_args *a, const char *name)
+bool cli_has_option(const cli_args *a, const char *name)
 {
-    static char known[512][NAME_SIZE];
-    const char *names[513];
-    const char *nearest;
+    const char *within;
+
+    return find_option(a, name, &within) != NULL;
+}
+
+bool cli_nearest_option(const cli_args *a, const char *name, char *buf, size_t size)
+{
+    char(*known)[NAME_SIZE];
+    const char **names, *nearest = NULL;
     int n = 0;
 
     for (int i = 0; i < a->ngroups; i++)
-        for (const sftn_option *o = a->group[i].table; o->name && n < 512; o++, n++) {
-            snprintf(known[n], NAME_SIZE, "%s%s", a->group[i].prefix, o->name);
-            names[n] = known[n];
+        for (const sftn_option *o = a->group[i].table; o->name; o++)
+            n++;
+    known = calloc((size_t)n + 1, sizeof *known);
+    names = calloc((size_t)n + 1, sizeof *names);
+    for (int i = 0, k = 0; known && names && i < a->ngroups; i++)
+        for (const sftn_option *o = a->group[i].table; o->name; o++, k++) {
+            snprintf(known[k], NAME_SIZE, "%s%s", a->group[i].prefix, o->name);
+            names[k] = known[k];
         }
-    names[n] = NULL;
-    nearest = sftn_nearest_name(name, names);
-    if (nearest)
+    if (known && names)
+        nearest = sftn_nearest_name(name, names);
+    snprintf(buf, size, "%s", nearest ? nearest : "");
+    free(names);
+    free(known);
+    return buf[0] != '\0';
+}
+
+sftn_status cli_set_option(cli_args *a, const char *name, const char *value, sftn_error *err)
+{
+    const char *within = NULL;
+    const cli_group *group = find_option(a, name, &within);
+    const sftn_option *o;
+
+    if (!group)
+        return sftn_fail(err, SFTN_ERR_ARGUMENT, "%s has no option --%s", a->argv[0], name);
+    o = sftn_options_find(group->table, within);
+    if (sftn_options_set(group->table, group->options, o->name, value, err) != SFTN_OK)
+        return group->prefix[0] ? sftn_fail_in(err, "%s", group->title) : SFTN_ERR_ARGUMENT;
+    if (a->ngiven < CLI_MAX_GIVEN)
+        a->given[a->ngiven++] = o->name;
+    return SFTN_OK;
+}
+
+static int unknown_option(const cli_args *a, const char *name)
+{
+    char nearest[NAME_SIZE];
+
+    if (cli_nearest_option(a, name, nearest, sizeof nearest))
         return cli_misuse("%s has no option --%s; did you mean --%s?", a->argv[0], name, nearest);
     return cli_misuse("%s has no option --%s; 'sftn help %s' lists its options", a->argv[0], name,
                       a->argv[0]);
@@ -229,14 +266,14 @@ static int unknown_option(const cli_args *a, const char *name)
 /* One option at argv[*i], its value possibly in the next argument.  Returns 0, or the exit code. */
 static int parse_option(cli_args *a, int *i)
 {
-    char name[NAME_SIZE];
+    char text[NAME_SIZE], *name = text;
     const char *argument = a->argv[*i] + 2, *within = NULL, *value = strchr(argument, '=');
     const size_t length = value ? (size_t)(value - argument) : strlen(argument);
     const cli_group *group;
     const sftn_option *o;
     sftn_error err = {0};
 
-    snprintf(name, sizeof name, "%.*s", (int)(length < NAME_SIZE ? length : NAME_SIZE - 1),
+    snprintf(text, sizeof text, "%.*s", (int)(length < NAME_SIZE ? length : NAME_SIZE - 1),
              argument);
     value = value ? value + 1 : NULL;
     group = find_option(a, name, &within);
@@ -245,6 +282,7 @@ static int parse_option(cli_args *a, int *i)
         if (!group || value || sftn_options_find(group->table, within)->kind != SFTN_OPT_BOOL)
             return unknown_option(a, name);
         value = "false";
+        name += 3;
     }
     if (!group)
         return unknown_option(a, name);
@@ -255,12 +293,7 @@ static int parse_option(cli_args *a, int *i)
         return cli_misuse("option --%s needs a value", name);
     if (!value)
         value = a->argv[++*i];
-    if (sftn_options_set(group->table, group->options, o->name, value, &err) != SFTN_OK)
-        return cli_misuse("%s%s%s", group->prefix[0] ? group->title : "",
-                          group->prefix[0] ? ": " : "", err.text);
-    if (a->ngiven < CLI_MAX_GIVEN)
-        a->given[a->ngiven++] = o->name;
-    return 0;
+    return cli_set_option(a, name, value, &err) == SFTN_OK ? 0 : cli_misuse("%s", err.text);
 }
 
 static int check_files(const cli_args *a)

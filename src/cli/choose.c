@@ -143,35 +143,44 @@ static bool show_methods(cli_args *a, cli_methods *m, int *code)
     return true;
 }
 
+/* The method at the beginning of a list; *list becomes the rest, NULL past the end. */
+static const sftn_distiller *next_method(const char **list, sftn_error *err)
+{
+    const size_t length = strcspn(*list, "+");
+    char name[64];
+
+    snprintf(name, sizeof name, "%.*s", (int)(length < 63 ? length : 63), *list);
+    *list = (*list)[length] ? *list + length + 1 : NULL;
+    return sftn_distiller_find(name, err);
+}
+
+sftn_status cli_check_methods(const char *list, sftn_error *err)
+{
+    for (int n = 1; list; n++) {
+        if (!next_method(&list, err))
+            return SFTN_ERR_ARGUMENT;
+        if (n > CLI_MAX_USED_METHODS)
+            return sftn_fail(err, SFTN_ERR_ARGUMENT, "--method takes at most %d methods",
+                             CLI_MAX_USED_METHODS);
+    }
+    return SFTN_OK;
+}
+
 bool cli_choose_methods(cli_args *a, const char *fallback, cli_methods *m, int *code)
 {
     const char *list = cli_peek(a->argc, a->argv, "method");
     sftn_error err = {0};
+    bool alone;
 
     *code = CLI_DONE;
     if (cli_wants_help(a->argc, a->argv))
         return show_methods(a, m, code);
-    if (!list)
-        list = fallback;
-    const bool alone = strchr(list, '+') == NULL;
-
-    for (const char *p = list; *code == CLI_DONE;) {
-        char name[64];
-        const size_t length = strcspn(p, "+");
-        const sftn_distiller *method;
-
-        snprintf(name, sizeof name, "%.*s", (int)(length < 63 ? length : 63), p);
-        method = sftn_distiller_find(name, &err);
-        if (!method)
-            *code = cli_misuse("%s", err.text);
-        else if (m->n == CLI_MAX_USED_METHODS)
-            *code = cli_misuse("--method takes at most %d methods", CLI_MAX_USED_METHODS);
-        else
-            accept_method(a, m, method, alone, code);
-        if (p[length] == '\0')
-            break;
-        p += length + 1;
-    }
+    list = list ? list : fallback;
+    alone = strchr(list, '+') == NULL;
+    if (cli_check_methods(list, &err) != SFTN_OK)
+        *code = cli_misuse("%s", err.text);
+    while (list && *code == CLI_DONE)
+        accept_method(a, m, next_method(&list, NULL), alone, code);
     accept_pair(a, m);
     return *code == CLI_DONE;
 }

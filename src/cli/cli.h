@@ -78,6 +78,15 @@ void *cli_new_options(cli_args *a, size_t size, int *code);
 bool cli_parse(cli_args *a, int *code);
 void cli_args_free(cli_args *a);
 
+/*
+ * Set an option as --name value does, without printing: ARGUMENT says what is wrong with the value,
+ * or that there is none of that name (prefix included).
+ */
+sftn_status cli_set_option(cli_args *a, const char *name, const char *value, sftn_error *err);
+bool cli_has_option(const cli_args *a, const char *name);
+/* The name most like it, written to buf; false where none is near. */
+bool cli_nearest_option(const cli_args *a, const char *name, char *buf, size_t size);
+
 /* Whether --name was on the command line. */
 bool cli_given(const cli_args *a, const char *name);
 /* Value of --name before anything is parsed, for options that decide on further options. */
@@ -116,6 +125,13 @@ bool cli_grid_new(cli_grid *grid, int argc, char **argv, const char *const *name
 void cli_grid_free(cli_grid *grid);
 void cli_free_line(char **argv);
 
+/* ---- files (files.c) ---- */
+
+/* Make dir and its parents. */
+sftn_status cli_make_dirs(const char *dir, sftn_error *err);
+/* Write text to path: either all of it is there afterwards, or what was there before. */
+sftn_status cli_replace_file(const char *path, const char *text, sftn_error *err);
+
 /* ---- JSON (json.c) ---- */
 
 struct json_object;
@@ -146,6 +162,8 @@ bool cli_progress_open(cli_progress *p, const cli_job *jobs, int n);
 void cli_progress_close(cli_progress *p);
 /* A hook of sftn_train; ctx is a cli_progress that was opened. */
 void cli_show_progress(void *ctx, const sftn_progress *p);
+/* Likewise: how strongly the terms of the loss pull, with warnings. */
+void cli_show_balance(void *ctx, int member, const sftn_balance *balance);
 /* A hook of sftn_data_get, likewise. */
 bool cli_show_download(void *ctx, int64_t done, int64_t total);
 /* Erase the bar, if any, so that other text can be printed. */
@@ -181,6 +199,10 @@ bool cli_open_data(const cli_data_options *o, sftn_dataset **d, int *code);
 sftn_status cli_plan_options(const cli_machine_options *o, sftn_plan_options *plan,
                              sftn_error *err);
 
+sftn_status cli_check_backend(const char *name, sftn_error *err);
+
+/* path itself, or path/NAME.safetensors where path is a run directory; written to buf. */
+void cli_run_file(const char *path, const char *name, char *buf, size_t size);
 /* path itself, or path/model.safetensors where path is a run directory; written to buf. */
 void cli_model_file(const char *path, char *buf, size_t size);
 
@@ -191,6 +213,7 @@ int64_t cli_model_size(const sftn_model *model, int classes, int channels, int i
 
 /* The teacher scheme called name with its options accepted by a (under help: every scheme's). */
 typedef struct cli_scheme {
+    const char *name; /* as it was typed */
     const sftn_teacher_scheme *scheme;
     void *options; /* owned by the args */
 } cli_scheme;
@@ -220,6 +243,8 @@ typedef struct cli_methods {
 } cli_methods;
 
 bool cli_choose_methods(cli_args *a, const char *fallback, cli_methods *m, int *code);
+/* Whether a list of methods joined by + names methods, and not too many. */
+sftn_status cli_check_methods(const char *list, sftn_error *err);
 /* One method with its defaults. */
 bool cli_one_method(cli_args *a, const sftn_distiller *method, cli_methods *m, int *code);
 /* The pairs that method i is told to compare; NULL: its own. */
@@ -231,6 +256,8 @@ void cli_use_methods(const cli_methods *m, sftn_distill_options *options);
 
 /* ---- options of a training (run.c) ---- */
 
+enum { CLI_TEST_EACH, CLI_TEST_END }; /* when the test images are seen */
+
 typedef struct cli_run_options {
     int epochs;
     int64_t batch, seed, batch_seed;
@@ -240,6 +267,7 @@ typedef struct cli_run_options {
     float momentum, weight_decay, dot, clip, ema, smoothing;
     bool nesterov, augment;
     int pad, flip, loader_threads;
+    int test; /* CLI_TEST_... */
     const char *out;
     bool resume, overwrite;
     float save_minutes;
@@ -263,6 +291,9 @@ typedef struct cli_run {
 /* Fill *t from the options; a wrong milestone is an error. */
 sftn_status cli_train_options(const cli_run *run, sftn_train_options *t, sftn_error *err);
 
+/* "150,180,210" into s, which has no milestones yet. */
+sftn_status cli_read_milestones(const char *text, sftn_schedule *s, sftn_error *err);
+
 /* ---- running jobs (jobs.c) ---- */
 
 struct cli_job {
@@ -277,22 +308,60 @@ struct cli_job {
  * without a checkpoint begin anew beside those that are resumed.
  */
 bool cli_check_directories(cli_job *jobs, int n, int *code);
+/* The network that others imitate. */
+typedef struct cli_teacher {
+    const char *file;
+    bool measured; /* on the test images: */
+    sftn_scores scores;
+} cli_teacher;
+
 /*
  * Train n jobs at once with progress on stderr and leave each result on stdout and in the run's
- * summary.json.  teacher (may be NULL): the file of the network to compare the results with.
- * Returns the exit code.
+ * summary.json.  teacher: the network to compare the results with; NULL: none.  Returns the exit
+ * code.
  */
-int cli_run_jobs(cli_job *jobs, int n, const char *teacher);
+int cli_run_jobs(cli_job *jobs, int n, const cli_teacher *teacher);
+
+/* ---- the commands that train ---- */
+
+/* One command line of train, teach or distill: what its options say. */
+typedef struct cli_training {
+    cli_args args;
+    const char *network; /* what is trained */
+    const char *init_from;
+    const char *student; /* teach: whose parts hang on the teacher, where the scheme wants any */
+    cli_scheme scheme;   /* train, teach */
+    const char *teacher, *init_from_branch; /* distill: files */
+    const char *method;
+    int branch;
+    float task_weight, min_teacher_accuracy;
+    cli_methods methods;
+    cli_data_options data;
+    cli_run_options run;
+    cli_machine_options machine;
+} cli_training;
+
+/*
+ * Accept the options of the command whose line t->args has.  False with *code set after an error
+ * was printed, or where there is no memory; cli_args_free in both cases.
+ */
+bool cli_accept_train(cli_training *t, int *code);
+bool cli_accept_teach(cli_training *t, int *code);
+bool cli_accept_distill(cli_training *t, int *code);
+
+/* The student, NULL where the scheme needs none. */
+const char *cli_training_student(const cli_training *t);
+/* Epochs and milestones (NULL: the usual ones) after defaults that depend on other options. */
+void cli_training_schedule(const cli_training *t, int *epochs, const char **milestones);
 
 /* Train a teacher (or any network: scheme plain); the body of train and teach. */
-typedef struct cli_teach {
-    cli_args *args;
-    const cli_scheme *scheme;
-    const char *teacher, *student, *init_from;
-    const cli_run_options *run;
-    const cli_data_options *data;
-    const cli_machine_options *machine;
-} cli_teach;
-int cli_teach_run(const cli_teach *t);
+int cli_teach(const cli_training *t);
+
+/*
+ * Train students of one teacher at once, each by a command line of distill.  argc, argv: the
+ * command as typed.  Where own_out is false and there are several, each --out is the directory
+ * that holds their run directories, called by the lines' names.
+ */
+int cli_distill(const cli_line *line, int n, bool own_out, int argc, char **argv);
 
 #endif

@@ -1,27 +1,28 @@
 /* distill: a student beside a frozen teacher, or several at once. */
 #include "cli/cli.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct distill_options {
-    const char *student, *teacher, *method, *init_from_branch;
-    int branch;
-    float task_weight;
-} distill_options;
-
 static const sftn_option table[] = {
-    {"student", SFTN_OPT_STRING, offsetof(distill_options, student), 0, 0, 0,
+    {"student", SFTN_OPT_STRING, offsetof(cli_training, network), 0, 0, 0,
      "network of the student; 'sftn list models' names them", "MODEL", "resnet8"},
-    {"teacher", SFTN_OPT_STRING, offsetof(distill_options, teacher), 0, 0, 0,
+    {"teacher", SFTN_OPT_STRING, offsetof(cli_training, teacher), 0, 0, 0,
      "file of the trained teacher (a run's model.safetensors), or the run directory", "FILE", NULL},
-    {"method", SFTN_OPT_STRING, offsetof(distill_options, method), 0, 0, 0,
+    {"method", SFTN_OPT_STRING, offsetof(cli_training, method), 0, 0, 0,
      "one or more of 'sftn list methods', joined by +", "NAMES", "kd"},
-    {"task-weight", SFTN_OPT_FLOAT, offsetof(distill_options, task_weight), -1, -1, 1e6,
+    {"task-weight", SFTN_OPT_FLOAT, offsetof(cli_training, task_weight), -1, -1, 1e6,
      "factor of the cross-entropy with the labels; -1 is the methods' own", NULL, NULL},
-    {"init-from-branch", SFTN_OPT_STRING, offsetof(distill_options, init_from_branch), 0, 0, 0,
+    {"min-teacher-accuracy", SFTN_OPT_FLOAT, offsetof(cli_training, min_teacher_accuracy), -1,
+     -1, 100,
+     "refuse a teacher that has fewer percent of the test images right (with --test end: of those "
+     "held out); -1 is twice what guessing has, or 10 points above it where that is less; 0 takes "
+     "any, unmeasured",
+     NULL, NULL},
+    {"init-from-branch", SFTN_OPT_STRING, offsetof(cli_training, init_from_branch), 0, 0, 0,
      "start the student's later stages and head from a branch in this file", "FILE", NULL},
-    {"branch", SFTN_OPT_INT, offsetof(distill_options, branch), 1, 1, SFTN_MAX_STAGES,
+    {"branch", SFTN_OPT_INT, offsetof(cli_training, branch), 1, 1, SFTN_MAX_STAGES,
      "which branch, counted from the teacher's first stage", NULL, NULL},
     SFTN_OPTION_END,
 };
@@ -33,7 +34,9 @@ static const cli_usage usage = {
     .arguments = "--teacher FILE [--student MODEL] [--method kd] [options]",
     .text = "Trains a student on the labels and on what a frozen teacher answers.  The run\n"
             "directory is filled as by 'sftn train'; agreement with the teacher is measured at\n"
-            "the end.\n"
+            "the end.  Before it begins, the teacher is measured on the test images, and the\n"
+            "norm of each term's gradient is told as a multiple of the labels': with published\n"
+            "weights from a hundredth (vid) to some fifty times it (fitnet).\n"
             "\n"
             "Lists train all combinations at once: --student resnet8,resnet14 --method kd,at+kd\n"
             "--seed 1,2,3 are twelve students.  --task-weight, --branch and options of methods\n"
@@ -47,12 +50,7 @@ static const cli_usage usage = {
 /* One student: its command line, and what was read from it. */
 typedef struct student {
     const cli_line *line;
-    cli_args args;
-    distill_options opt;
-    cli_data_options data;
-    cli_run_options run;
-    cli_machine_options machine;
-    cli_methods methods;
+    cli_training t;
     sftn_model model;
 } student;
 
@@ -60,26 +58,35 @@ typedef struct student {
 typedef struct distillation {
     int argc; /* the command as typed */
     char **argv;
+    bool own_out;
     int n;
     student *student;
     cli_job *job;
     char teacher_file[640];
     sftn_plan_options plan;
     sftn_network teacher;
+    cli_teacher measured; /* the same teacher */
     sftn_dataset *data;
 } distillation;
+
+bool cli_accept_distill(cli_training *t, int *code)
+{
+    t->args.usage = &usage;
+    cli_accept(&t->args, "student", "", table, t);
+    if (!cli_choose_methods(&t->args, "kd", &t->methods, code))
+        return false;
+    cli_accept(&t->args, "data", "", cli_data_table, &t->data);
+    cli_accept(&t->args, "training", "", cli_run_table, &t->run);
+    cli_accept(&t->args, "machine", "", cli_machine_table, &t->machine);
+    return true;
+}
 
 static bool parse(student *s, const cli_line *line, int *code)
 {
     s->line = line;
-    s->args = (cli_args){.usage = &usage, .argc = line->argc, .argv = line->argv};
-    cli_accept(&s->args, "student", "", table, &s->opt);
-    if (!cli_choose_methods(&s->args, "kd", &s->methods, code))
-        return false;
-    cli_accept(&s->args, "data", "", cli_data_table, &s->data);
-    cli_accept(&s->args, "training", "", cli_run_table, &s->run);
-    cli_accept(&s->args, "machine", "", cli_machine_table, &s->machine);
-    return cli_parse(&s->args, code);
+    s->t.args.argc = line->argc;
+    s->t.args.argv = line->argv;
+    return cli_accept_distill(&s->t, code) && cli_parse(&s->t.args, code);
 }
 
 /* The last component of the directory that holds the teacher's file, else the file's own name. */
@@ -101,15 +108,15 @@ static void name_directory(const distillation *d, const student *s, cli_run *run
 {
     char teacher[128];
 
-    if (s->run.out && d->n > 1) {
-        snprintf(run->dir, sizeof run->dir, "%s/%s", s->run.out, s->line->name);
-    } else if (s->run.out) {
-        snprintf(run->dir, sizeof run->dir, "%s", s->run.out);
+    if (s->t.run.out && d->n > 1 && !d->own_out) {
+        snprintf(run->dir, sizeof run->dir, "%s/%s", s->t.run.out, s->line->name);
+    } else if (s->t.run.out) {
+        snprintf(run->dir, sizeof run->dir, "%s", s->t.run.out);
     } else {
         teacher_name(d->teacher_file, teacher, sizeof teacher);
-        snprintf(run->dir, sizeof run->dir, "runs/%s-%s-of-%s-%s-seed%lld%s%s", s->opt.method,
+        snprintf(run->dir, sizeof run->dir, "runs/%s-%s-of-%s-%s-seed%lld%s%s", s->t.method,
                  s->model.name, teacher, sftn_dataset_get_info(d->data)->name,
-                 (long long)s->run.seed, s->line->rest[0] ? "-" : "", s->line->rest);
+                 (long long)s->t.run.seed, s->line->rest[0] ? "-" : "", s->line->rest);
     }
 }
 
@@ -119,17 +126,17 @@ static void fill_run(distillation *d, int i)
     cli_job *job = &d->job[i];
 
     /* Students with other seeds see the same batches: those of the first one's. */
-    if (s->run.batch_seed < 0)
-        s->run.batch_seed = d->student[0].run.seed;
+    if (s->t.run.batch_seed < 0)
+        s->t.run.batch_seed = d->student[0].t.run.seed;
     job->run = (cli_run){
         .argc = d->argc,
         .argv = d->argv,
-        .args = &s->args,
-        .options = &s->run,
+        .args = &s->t.args,
+        .options = &s->t.run,
         .plan = &d->plan,
         .data = d->data,
-        .epochs = s->run.epochs,
-        .milestones = s->run.milestones,
+        .epochs = s->t.run.epochs,
+        .milestones = s->t.run.milestones,
     };
     snprintf(job->name, sizeof job->name, "%s", d->n > 1 ? s->line->name : "");
     name_directory(d, s, &job->run);
@@ -144,21 +151,78 @@ static sftn_status make_job(distillation *d, int i, sftn_error *err)
         .teacher = &d->teacher.model,
         .teacher_file = d->teacher_file,
         .shares = i ? &d->job[0].job : NULL,
-        .task_weight = cli_decimal(s->opt.task_weight),
-        .smoothing = s->run.smoothing,
+        .task_weight = cli_decimal(s->t.task_weight),
+        .smoothing = s->t.run.smoothing,
         .classes = info->classes,
         .channels = info->channels,
         .image_size = info->height,
         .data = d->data,
-        .branch_file = s->opt.init_from_branch,
-        .branch = s->opt.branch,
-        .seed = (uint64_t)s->run.seed,
+        .branch_file = s->t.init_from_branch,
+        .branch = s->t.branch,
+        .seed = (uint64_t)s->t.run.seed,
     };
 
     if (options.task_weight < 0.0)
-        options.task_weight = cli_default_task_weight(&s->methods);
-    cli_use_methods(&s->methods, &options);
+        options.task_weight = cli_default_task_weight(&s->t.methods);
+    cli_use_methods(&s->t.methods, &options);
     return sftn_distill_job(&options, &d->job[i].job, err);
+}
+
+/*
+ * The least that the teacher must have right.  Guessing has one of so many classes; twice that is
+ * beyond the scatter of any test set, but of two classes it would be all.
+ */
+static double least_accuracy(const distillation *d)
+{
+    const double asked = cli_decimal(d->student[0].t.min_teacher_accuracy);
+    const double guessed = 100.0 / d->teacher.classes;
+
+    return asked < 0.0 ? guessed + fmin(guessed, 10.0) : asked;
+}
+
+/*
+ * The images that the teacher is measured on: all test images; where those are to be seen but once,
+ * the held-out ones.
+ */
+static sftn_split split_for_teacher(const distillation *d)
+{
+    const sftn_dataset_info *info = sftn_dataset_get_info(d->data);
+    const bool spare = d->student[0].t.run.test == CLI_TEST_END;
+
+    return info->records[SFTN_VALIDATION] > 0 && (spare || info->records[SFTN_TEST] < 1)
+               ? SFTN_VALIDATION : SFTN_TEST;
+}
+
+/* Measure the teacher before hours are spent with it. */
+static sftn_status measure_teacher(distillation *d, sftn_error *err)
+{
+    const sftn_dataset_info *info = sftn_dataset_get_info(d->data);
+    const bool asked = d->student[0].t.min_teacher_accuracy > 0.0f;
+    const sftn_split split = split_for_teacher(d);
+    const char *images = split == SFTN_TEST ? "test" : "validation";
+    const double least = least_accuracy(d);
+    cli_teacher *t = &d->measured;
+    char near[64] = "";
+    sftn_status status;
+
+    if (least <= 0.0 || (info->records[split] < 1 && !asked))
+        return SFTN_OK;
+    if (info->records[split] < 1)
+        return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                         "--min-teacher-accuracy needs test images, %s has none", info->name);
+    status = sftn_evaluate(&d->teacher, d->data, split, &d->plan, &t->scores, err);
+    if (status != SFTN_OK)
+        return status;
+    if (!asked)
+        snprintf(near, sizeof near, ", where guessing has %.2f%%", 100.0 / d->teacher.classes);
+    if (t->scores.top1 < least)
+        return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                         "%s has %.2f%% of the %s images of %s right%s: expected %.2f%% or more; "
+                         "--min-teacher-accuracy sets another bound, 0 takes any teacher",
+                         t->file, t->scores.top1, images, info->name, near, least);
+    t->measured = split == SFTN_TEST;
+    fprintf(stderr, "teacher %s: %s top-1 %.2f%%\n", t->file, images, t->scores.top1);
+    return SFTN_OK;
 }
 
 static int train_on(distillation *d)
@@ -174,10 +238,12 @@ static int train_on(distillation *d)
         fill_run(d, i);
     if (!cli_check_directories(d->job, d->n, &code))
         return code;
+    if (measure_teacher(d, &err) != SFTN_OK)
+        return cli_fail(&err);
     for (int i = 0; i < d->n; i++)
         if (make_job(d, i, &err) != SFTN_OK)
             return cli_fail(&err);
-    return cli_run_jobs(d->job, d->n, d->teacher_file);
+    return cli_run_jobs(d->job, d->n, &d->measured);
 }
 
 static int open_and_train(distillation *d)
@@ -186,18 +252,19 @@ static int open_and_train(distillation *d)
     sftn_error err = {0};
     int code;
 
-    if (!first->opt.teacher)
+    if (!first->t.teacher)
         return cli_misuse("distill needs --teacher FILE, a network trained by 'sftn teach' or "
                           "'sftn train'");
     for (int i = 0; i < d->n; i++)
-        if (sftn_model_find(d->student[i].opt.student, &d->student[i].model, &err) != SFTN_OK)
+        if (sftn_model_find(d->student[i].t.network, &d->student[i].model, &err) != SFTN_OK)
             return cli_misuse("%s", err.text);
-    if (cli_plan_options(&first->machine, &d->plan, &err) != SFTN_OK)
+    if (cli_plan_options(&first->t.machine, &d->plan, &err) != SFTN_OK)
         return cli_misuse("%s", err.text);
-    cli_model_file(first->opt.teacher, d->teacher_file, sizeof d->teacher_file);
+    cli_model_file(first->t.teacher, d->teacher_file, sizeof d->teacher_file);
+    d->measured.file = d->teacher_file;
     if (sftn_network_load(d->teacher_file, &d->teacher, &err) != SFTN_OK)
         return cli_fail(&err);
-    if (cli_open_data(&first->data, &d->data, &code))
+    if (cli_open_data(&first->t.data, &d->data, &code))
         code = train_on(d);
     return code;
 }
@@ -207,35 +274,40 @@ static void close_all(distillation *d)
     for (int i = d->n - 1; i >= 0 && d->job; i--)
         sftn_job_free(&d->job[i].job); /* the first has the teacher that the others share */
     for (int i = 0; i < d->n && d->student; i++)
-        cli_args_free(&d->student[i].args);
+        cli_args_free(&d->student[i].t.args);
     sftn_dataset_close(d->data);
     sftn_network_free(&d->teacher);
     free(d->student);
     free(d->job);
 }
 
-int cmd_distill(int argc, char **argv)
+int cli_distill(const cli_line *line, int n, bool own_out, int argc, char **argv)
 {
-    distillation d = {.argc = argc, .argv = argv};
-    cli_grid grid;
-    bool go_on;
+    distillation d = {.argc = argc, .argv = argv, .own_out = own_out, .n = n};
+    bool go_on = true;
     int code;
 
-    go_on = cli_grid_new(&grid, argc, argv, lists, &code);
-    if (go_on) {
-        d.n = grid.n;
-        d.student = calloc((size_t)d.n, sizeof *d.student);
-        d.job = calloc((size_t)d.n, sizeof *d.job);
-        if (!d.student || !d.job) {
-            code = cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
-            go_on = false;
-        }
+    d.student = calloc((size_t)n, sizeof *d.student);
+    d.job = calloc((size_t)n, sizeof *d.job);
+    if (!d.student || !d.job) {
+        code = cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
+        go_on = false;
     }
-    for (int i = 0; i < d.n && go_on; i++)
-        go_on = parse(&d.student[i], &grid.line[i], &code);
+    for (int i = 0; i < n && go_on; i++)
+        go_on = parse(&d.student[i], &line[i], &code);
     if (go_on)
         code = open_and_train(&d);
     close_all(&d);
+    return code;
+}
+
+int cmd_distill(int argc, char **argv)
+{
+    cli_grid grid;
+    int code;
+
+    if (cli_grid_new(&grid, argc, argv, lists, &code))
+        code = cli_distill(grid.line, grid.n, false, argc, argv);
     cli_grid_free(&grid);
     return code;
 }

@@ -6,18 +6,14 @@
 /* Fewer epochs suffice from a trained teacher: 60, the rate falling after 30 and 45. */
 enum { CHEAP_EPOCHS = 60 };
 
-typedef struct teach_options {
-    const char *scheme, *teacher, *student, *init_from;
-} teach_options;
-
 static const sftn_option table[] = {
-    {"scheme", SFTN_OPT_STRING, offsetof(teach_options, scheme), 0, 0, 0,
+    {"scheme", SFTN_OPT_STRING, offsetof(cli_training, scheme.name), 0, 0, 0,
      "how the teacher is trained; 'sftn list teachers' names the schemes", "NAME", "sftn"},
-    {"teacher", SFTN_OPT_STRING, offsetof(teach_options, teacher), 0, 0, 0,
+    {"teacher", SFTN_OPT_STRING, offsetof(cli_training, network), 0, 0, 0,
      "network of the teacher; 'sftn list models' names them", "MODEL", "resnet20"},
-    {"student", SFTN_OPT_STRING, offsetof(teach_options, student), 0, 0, 0,
+    {"student", SFTN_OPT_STRING, offsetof(cli_training, student), 0, 0, 0,
      "network of the student that the teacher shall suit", "MODEL", "resnet8"},
-    {"init-from", SFTN_OPT_STRING, offsetof(teach_options, init_from), 0, 0, 0,
+    {"init-from", SFTN_OPT_STRING, offsetof(cli_training, init_from), 0, 0, 0,
      "the cheap variant: start from this trained teacher, by default for 60 epochs with the rate "
      "falling after 30 and 45",
      "FILE", NULL},
@@ -33,53 +29,66 @@ static const cli_usage usage = {
         "branches.safetensors.",
 };
 
-static sftn_status find_models(const cli_teach *t, sftn_model *teacher, sftn_model *student,
+const char *cli_training_student(const cli_training *t)
+{
+    return t->scheme.scheme && t->scheme.scheme->needs_student ? t->student : NULL;
+}
+
+void cli_training_schedule(const cli_training *t, int *epochs, const char **milestones)
+{
+    const bool cheap = cli_training_student(t) && t->init_from && !cli_given(&t->args, "epochs");
+
+    *epochs = cheap ? CHEAP_EPOCHS : t->run.epochs;
+    *milestones = cheap && !t->run.milestones ? "30,45" : t->run.milestones;
+}
+
+static sftn_status find_models(const cli_training *t, sftn_model *teacher, sftn_model *student,
                                sftn_error *err)
 {
-    sftn_status status = sftn_model_find(t->teacher, teacher, err);
+    const char *name = cli_training_student(t);
+    sftn_status status = sftn_model_find(t->network, teacher, err);
 
-    if (status == SFTN_OK && t->student)
-        status = sftn_model_find(t->student, student, err);
+    if (status == SFTN_OK && name)
+        status = sftn_model_find(name, student, err);
     return status;
 }
 
 /* Name the run, make the job and train it on data that is open. */
-static int train_on(const cli_teach *t, const sftn_plan_options *plan, const sftn_dataset *data,
+static int train_on(const cli_training *t, const sftn_plan_options *plan, const sftn_dataset *data,
                     const sftn_model *teacher, const sftn_model *student)
 {
+    const bool branches = cli_training_student(t) != NULL;
     const sftn_dataset_info *info = sftn_dataset_get_info(data);
-    const bool cheap = t->student && t->init_from && !cli_given(t->args, "epochs");
     const sftn_teach_options options = {
-        .scheme = t->scheme->scheme,
-        .scheme_options = t->scheme->options,
+        .scheme = t->scheme.scheme,
+        .scheme_options = t->scheme.options,
         .teacher = teacher,
-        .student = t->student ? student : NULL,
+        .student = branches ? student : NULL,
         .classes = info->classes,
         .channels = info->channels,
         .image_size = info->height,
-        .smoothing = t->run->smoothing,
+        .smoothing = t->run.smoothing,
         .init_from = t->init_from,
-        .seed = (uint64_t)t->run->seed,
+        .seed = (uint64_t)t->run.seed,
     };
     cli_job job = {.run = {
-        .argc = t->args->argc,
-        .argv = t->args->argv,
-        .args = t->args,
-        .options = t->run,
+        .argc = t->args.argc,
+        .argv = t->args.argv,
+        .args = &t->args,
+        .options = &t->run,
         .plan = plan,
         .data = data,
-        .epochs = cheap ? CHEAP_EPOCHS : t->run->epochs,
-        .milestones = cheap && !t->run->milestones ? "30,45" : t->run->milestones,
     }};
     sftn_error err = {0};
     int code;
 
-    if (t->run->out)
-        snprintf(job.run.dir, sizeof job.run.dir, "%s", t->run->out);
+    cli_training_schedule(t, &job.run.epochs, &job.run.milestones);
+    if (t->run.out)
+        snprintf(job.run.dir, sizeof job.run.dir, "%s", t->run.out);
     else
         snprintf(job.run.dir, sizeof job.run.dir, "runs/%s-%s%s%s-%s-seed%lld",
-                 t->scheme->scheme->name, teacher->name, t->student ? "-" : "",
-                 t->student ? student->name : "", info->name, (long long)t->run->seed);
+                 t->scheme.scheme->name, teacher->name, branches ? "-" : "",
+                 branches ? student->name : "", info->name, (long long)t->run.seed);
     if (!cli_check_directories(&job, 1, &code))
         return code;
     if (sftn_teach_job(&options, &job.job, &err) != SFTN_OK)
@@ -89,7 +98,7 @@ static int train_on(const cli_teach *t, const sftn_plan_options *plan, const sft
     return code;
 }
 
-int cli_teach_run(const cli_teach *t)
+int cli_teach(const cli_training *t)
 {
     sftn_plan_options plan;
     sftn_model teacher, student = {0};
@@ -98,42 +107,34 @@ int cli_teach_run(const cli_teach *t)
     int code;
 
     if (find_models(t, &teacher, &student, &err) != SFTN_OK ||
-        cli_plan_options(t->machine, &plan, &err) != SFTN_OK)
+        cli_plan_options(&t->machine, &plan, &err) != SFTN_OK)
         return cli_misuse("%s", err.text);
-    if (!cli_open_data(t->data, &data, &code))
+    if (!cli_open_data(&t->data, &data, &code))
         return code;
     code = train_on(t, &plan, data, &teacher, &student);
     sftn_dataset_close(data);
     return code;
 }
 
+bool cli_accept_teach(cli_training *t, int *code)
+{
+    t->args.usage = &usage;
+    cli_accept(&t->args, "teacher", "", table, t);
+    if (!cli_choose_scheme(&t->args, "sftn", &t->scheme, code))
+        return false;
+    cli_accept(&t->args, "data", "", cli_data_table, &t->data);
+    cli_accept(&t->args, "training", "", cli_run_table, &t->run);
+    cli_accept(&t->args, "machine", "", cli_machine_table, &t->machine);
+    return true;
+}
+
 int cmd_teach(int argc, char **argv)
 {
-    cli_args args = {.usage = &usage, .argc = argc, .argv = argv};
-    teach_options opt;
-    cli_data_options data;
-    cli_run_options run;
-    cli_machine_options machine;
-    cli_scheme scheme = {0};
+    cli_training t = {.args = {.argc = argc, .argv = argv}};
     int code;
 
-    cli_accept(&args, "teacher", "", table, &opt);
-    if (cli_choose_scheme(&args, "sftn", &scheme, &code)) {
-        cli_accept(&args, "data", "", cli_data_table, &data);
-        cli_accept(&args, "training", "", cli_run_table, &run);
-        cli_accept(&args, "machine", "", cli_machine_table, &machine);
-        if (cli_parse(&args, &code))
-            code = cli_teach_run(&(cli_teach){
-                .args = &args,
-                .scheme = &scheme,
-                .teacher = opt.teacher,
-                .student = scheme.scheme->needs_student ? opt.student : NULL,
-                .init_from = opt.init_from,
-                .run = &run,
-                .data = &data,
-                .machine = &machine,
-            });
-    }
-    cli_args_free(&args);
+    if (cli_accept_teach(&t, &code) && cli_parse(&t.args, &code))
+        code = cli_teach(&t);
+    cli_args_free(&t.args);
     return code;
 }

@@ -165,8 +165,8 @@ static bool show_summary(const char *dir)
     return true;
 }
 
-static sftn_status finish(const cli_job *job, const sftn_train_result *result, const char *teacher,
-                          sftn_error *err)
+static sftn_status finish(const cli_job *job, const sftn_train_result *result,
+                          const cli_teacher *teacher, sftn_error *err)
 {
     const cli_run *run = &job->run;
     sftn_similarity similarity = {0};
@@ -178,16 +178,18 @@ static sftn_status finish(const cli_job *job, const sftn_train_result *result, c
     if (result->steps == 0 && file_exists(run->dir, "summary.json") && show_summary(run->dir))
         return SFTN_OK;
     if (teacher) {
-        status = compare_with(run, teacher, &similarity, err);
+        status = compare_with(run, teacher->file, &similarity, err);
         if (status != SFTN_OK)
             return status;
         print_similarity(&similarity);
     }
-    return sftn_run_write_summary(run->dir, &job->job, result, teacher ? &similarity : NULL, err);
+    return sftn_run_write_summary(run->dir, &job->job, result,
+                                  teacher && teacher->measured ? &teacher->scores : NULL,
+                                  teacher ? &similarity : NULL, err);
 }
 
 /* Errors of single jobs are told with their names; one job's is the training's. */
-static int finish_all(const cli_job *jobs, sftn_member *member, int n, const char *teacher)
+static int finish_all(const cli_job *jobs, sftn_member *member, int n, const cli_teacher *teacher)
 {
     int code = CLI_DONE;
 
@@ -240,11 +242,12 @@ static bool never_began(const sftn_member *member, int n, const sftn_error *err)
     return true;
 }
 
-static int train(cli_job *jobs, int n, work *w, const char *teacher)
+static int train(cli_job *jobs, int n, work *w, const cli_teacher *teacher)
 {
     const sftn_train_hooks hooks = {
         .ctx = &w->progress,
         .progress = cli_show_progress,
+        .balance = cli_show_balance,
         .stop = cli_stop_requested,
     };
     sftn_error err = {0};
@@ -269,7 +272,7 @@ static int train(cli_job *jobs, int n, work *w, const char *teacher)
     return finish_all(jobs, w->member, n, teacher);
 }
 
-int cli_run_jobs(cli_job *jobs, int n, const char *teacher)
+int cli_run_jobs(cli_job *jobs, int n, const cli_teacher *teacher)
 {
     work w = {0};
     int code;

@@ -63,26 +63,42 @@ bool cli_open_data(const cli_data_options *o, sftn_dataset **d, int *code)
     return *code == CLI_DONE;
 }
 
-sftn_status cli_plan_options(const cli_machine_options *o, sftn_plan_options *plan, sftn_error *err)
+sftn_status cli_check_backend(const char *name, sftn_error *err)
 {
     const char *names[16] = {NULL};
 
     for (int i = 0; i < CLI_COUNT(names) - 1 && (names[i] = sftn_backend_list(i)) != NULL; i++)
         ;
-    if (sftn_find_name("backend", o->backend, names, "'sftn list backends' names them", err) < 0)
-        return SFTN_ERR_ARGUMENT;
+    return sftn_find_name("backend", name, names, "'sftn list backends' names them", err) < 0
+               ? SFTN_ERR_ARGUMENT
+               : SFTN_OK;
+}
+
+sftn_status cli_plan_options(const cli_machine_options *o, sftn_plan_options *plan, sftn_error *err)
+{
+    const sftn_status status = cli_check_backend(o->backend, err);
+
+    if (status != SFTN_OK)
+        return status;
     sftn_set_threads(o->threads);
     *plan = (sftn_plan_options){.backend = o->backend, .precision = (sftn_precision)o->precision,
                                 .no_winograd = !o->winograd};
     return SFTN_OK;
 }
 
-void cli_model_file(const char *path, char *buf, size_t size)
+void cli_run_file(const char *path, const char *name, char *buf, size_t size)
 {
     struct stat st;
-    const bool directory = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 
-    snprintf(buf, size, "%s%s", path, directory ? "/model.safetensors" : "");
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        snprintf(buf, size, "%s/%s.safetensors", path, name);
+    else
+        snprintf(buf, size, "%s", path);
+}
+
+void cli_model_file(const char *path, char *buf, size_t size)
+{
+    cli_run_file(path, "model", buf, size);
 }
 
 int64_t cli_model_size(const sftn_model *model, int classes, int channels, int image_size)

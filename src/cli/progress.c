@@ -251,6 +251,28 @@ void cli_show_progress(void *ctx, const sftn_progress *p)
     draw_line(before, p->batches ? (double)p->batch / (double)p->batches : 0.0, after);
 }
 
+void cli_show_balance(void *ctx, int member, const sftn_balance *balance)
+{
+    cli_progress *state = ctx;
+    char name[192];
+
+    format_name(state, member, name, sizeof name);
+    cli_progress_clear(state);
+    fprintf(stderr, "%sgradients beside the labels':", name);
+    for (int i = 0; i < balance->n; i++)
+        fprintf(stderr, "%s %s %.3g", i ? "," : "", balance->pull[i].term, balance->pull[i].ratio);
+    fputc('\n', stderr);
+    for (int i = 0; i < balance->n; i++) {
+        const sftn_pull *p = &balance->pull[i];
+
+        if (p->far)
+            fprintf(stderr,
+                    "sftn: warning: %sthe gradient of '%s' is %.2g times that of '%s'; instead of "
+                    "its weight of %g, %.2g would make them equal\n",
+                    name, p->term, p->ratio, p->labels, p->weight, p->balanced);
+    }
+}
+
 bool cli_show_download(void *ctx, int64_t done, int64_t total)
 {
     cli_progress *state = ctx;

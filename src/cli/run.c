@@ -54,6 +54,8 @@ const sftn_option cli_run_table[] = {
      NULL, NULL},
     {"loader-threads", SFTN_OPT_INT, FIELD(loader_threads), 1, 1, 256,
      "threads that prepare batches", NULL, NULL},
+    {"test", SFTN_OPT_CHOICE, FIELD(test), CLI_TEST_EACH, 0, 1,
+     "measure on the test images after each epoch, or once, after the last", "each|end", NULL},
     {"out", SFTN_OPT_STRING, FIELD(out), 0, 0, 0,
      "run directory; unless given, a name under runs/ made from the command", "DIR", NULL},
     {"resume", SFTN_OPT_BOOL, FIELD(resume), 0, 0, 1,
@@ -67,7 +69,7 @@ const sftn_option cli_run_table[] = {
     SFTN_OPTION_END,
 };
 
-static sftn_status read_milestones(const char *text, sftn_schedule *s, sftn_error *err)
+sftn_status cli_read_milestones(const char *text, sftn_schedule *s, sftn_error *err)
 {
     for (const char *p = text; *p;) {
         char *end;
@@ -111,10 +113,11 @@ sftn_status cli_train_options(const cli_run *run, sftn_train_options *t, sftn_er
         .loader_threads = o->loader_threads,
         .dir = run->dir,
         .resume = run->resume,
+        .test_at_end = o->test == CLI_TEST_END,
         .save_minutes = cli_decimal(o->save_minutes),
     };
     if (run->milestones)
-        return read_milestones(run->milestones, &t->schedule, err);
+        return cli_read_milestones(run->milestones, &t->schedule, err);
     for (int i = 0; i < 3; i++)
         t->schedule.milestone[i] = run->epochs * (5.0 + i) / 8.0;
     t->schedule.nmilestones = 3;

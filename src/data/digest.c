@@ -1,4 +1,7 @@
-/* digest: MD5 and SHA-256 of files, to compare downloads with what their publishers state. */
+/*
+ * digest: MD5 and SHA-256 of files, to compare downloads with what their publishers state; SHA-256
+ * of a data set as a training sees it.
+ */
 #include "base/base.h"
 #include "data/dataset.h"
 
@@ -66,4 +69,36 @@ sftn_status sftn_file_digest(const char *path, const char *like, char text[SFTN_
         return sftn_fail(err, SFTN_ERR_FILE, "%s: cannot read: %s", path, strerror(errno));
     digest_end(&d, text);
     return SFTN_OK;
+}
+
+void sftn_dataset_digest(const sftn_dataset *d, char text[SFTN_DATASET_DIGEST])
+{
+    const sftn_dataset_info *info = sftn_dataset_get_info(d);
+    const size_t bytes = (size_t)info->channels * (size_t)info->height * (size_t)info->width;
+    char all[SFTN_DIGEST_TEXT], head[256];
+    digest state;
+    int length = snprintf(head, sizeof head, "%d %d %d %d", info->classes, info->channels,
+                          info->height, info->width);
+
+    digest_begin(&state, false);
+    for (int c = 0; c < info->channels; c++)
+        length += snprintf(head + length, sizeof head - (size_t)length, " %.9g %.9g",
+                           (double)info->mean[c], (double)info->std[c]);
+    for (int split = 0; split < 3; split++)
+        length += snprintf(head + length, sizeof head - (size_t)length, " %lld",
+                           (long long)info->records[split]);
+    digest_add(&state, (const uint8_t *)head, (size_t)length);
+    for (int split = 0; split < 3; split++)
+        for (int64_t i = 0; i < info->records[split]; i++) {
+            int label = 0;
+            const uint8_t *pixels = sftn_dataset_record(d, (sftn_split)split, i, &label);
+            const uint8_t number[4] = {(uint8_t)label, (uint8_t)(label >> 8),
+                                       (uint8_t)(label >> 16), (uint8_t)(label >> 24)};
+
+            digest_add(&state, number, sizeof number);
+            digest_add(&state, pixels, bytes);
+        }
+    digest_end(&state, all);
+    memcpy(text, all, SFTN_DATASET_DIGEST - 1);
+    text[SFTN_DATASET_DIGEST - 1] = 0;
 }

@@ -23,6 +23,11 @@ typedef struct sftn_phase_options {
     {"lr", SFTN_OPT_FLOAT, offsetof(options, field.lr), default_lr, 0.0, 100.0,                    \
      "learning rate of that phase; 0 is the run's --lr", NULL, NULL}
 
+/* The row of a method's table for epochs of warm-up, an int of its options struct. */
+#define SFTN_WARMUP_OPTION(options, field, default_epochs)                                         \
+    {"warmup", SFTN_OPT_INT, offsetof(options, field), default_epochs, 0, 100000,                  \
+     "epochs N over which the weight rises: e/N of it in epoch e, from 1; 0 is none", NULL, NULL}
+
 sftn_schedule sftn_phase_schedule(const sftn_phase_options *options);
 
 /* Where a method keeps its parameters for pair i: its scope, numbered where there are several. */

@@ -7,13 +7,14 @@
  *
  * p: softmax of z / T; q: the same over the classes other than the label y.  kd is
  * TCKD + (1 - p_t(y)) NCKD for each image.  Published beta: 8 for resnet32x4 and resnet8x4, 6 for
- * wrn_40_2 with wrn_16_2 or wrn_40_1, 2 for resnet56 and resnet20.  The authors also weigh the loss
- * by epoch / 20 in the first 20 epochs, which is left out here.
+ * wrn_40_2 with wrn_16_2 or wrn_40_1, 2 for resnet56 and resnet20.  As the authors do, the loss is
+ * weighed by epoch / 20 in the first 20 epochs.
  */
 #include "distill/distill.h"
 
 typedef struct dkd_options {
     float temperature, alpha, beta;
+    int warmup;
 } dkd_options;
 
 static const sftn_option dkd_option_table[] = {
@@ -23,6 +24,7 @@ static const sftn_option dkd_option_table[] = {
      "factor of the label's share", NULL, NULL},
     {"beta", SFTN_OPT_FLOAT, offsetof(dkd_options, beta), 8.0, 0.0, 1e6,
      "factor of the other classes' shares; published: 2 to 8, more for surer teachers", NULL, NULL},
+    SFTN_WARMUP_OPTION(dkd_options, warmup, 20),
     SFTN_OPTION_END,
 };
 
@@ -72,6 +74,11 @@ static sftn_value dkd_loss(const sftn_distill_args *a)
                                  sftn_scale(g, others, opt->beta * t2)), SFTN_AXIS_N);
 }
 
+static double dkd_warmup(const void *options)
+{
+    return ((const dkd_options *)options)->warmup;
+}
+
 const sftn_distiller sftn_distiller_dkd = {
     .name         = "dkd",
     .summary      = "match the label's share and the other classes' shares apart",
@@ -81,5 +88,6 @@ const sftn_distiller sftn_distiller_dkd = {
     .pairs        = "logits",
     .weight       = 1.0,
     .task_weight  = 1.0,
+    .warmup       = dkd_warmup,
     .loss         = dkd_loss,
 };

@@ -14,10 +14,19 @@
  *
  * Levels are every stage before its last ReLU, and the pooled features as maps of one pixel.  Maps
  * are resized by the nearest pixel.  The inner width is that of the deepest level, at most 512.
- * The authors weigh the loss by epoch / 20 in the first 20 epochs, which is left out here, and by 5
- * for resnet32x4 and resnet8x4; other pairs have other weights.
+ * The loss is weighed by epoch / 20 in the first 20 epochs, and by 5, the authors' weight for
+ * resnet32x4 and resnet8x4; other pairs have other weights.
  */
 #include "distill/distill.h"
+
+typedef struct reviewkd_options {
+    int warmup;
+} reviewkd_options;
+
+static const sftn_option reviewkd_option_table[] = {
+    SFTN_WARMUP_OPTION(reviewkd_options, warmup, 20),
+    SFTN_OPTION_END,
+};
 
 enum { WIDEST = 512 };
 
@@ -92,13 +101,21 @@ static sftn_value reviewkd_loss(const sftn_distill_args *a)
     return sftn_add_terms(a->g, term, a->npairs);
 }
 
+static double reviewkd_warmup(const void *options)
+{
+    return ((const reviewkd_options *)options)->warmup;
+}
+
 const sftn_distiller sftn_distiller_reviewkd = {
-    .name        = "reviewkd",
-    .summary     = "review shallow stages together with deeper ones",
-    .reference   = "Chen et al., CVPR 2021",
-    .pairs       = "stages.preact,pooled",
-    .weight      = 5.0,
-    .task_weight = 1.0,
-    .adapt       = reviewkd_adapt,
-    .loss        = reviewkd_loss,
+    .name         = "reviewkd",
+    .summary      = "review shallow stages together with deeper ones",
+    .reference    = "Chen et al., CVPR 2021",
+    .options      = reviewkd_option_table,
+    .options_size = sizeof(reviewkd_options),
+    .pairs        = "stages.preact,pooled",
+    .weight       = 5.0,
+    .task_weight  = 1.0,
+    .warmup       = reviewkd_warmup,
+    .adapt        = reviewkd_adapt,
+    .loss         = reviewkd_loss,
 };

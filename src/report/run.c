@@ -65,6 +65,32 @@ static json_object *result_object(const sftn_train_result *r)
     return o;
 }
 
+static json_object *balance_object(const sftn_balance *b)
+{
+    json_object *o = json_object_new_object();
+
+    for (int i = 0; i < b->n; i++) {
+        const sftn_pull *p = &b->pull[i];
+        json_object *term = json_object_new_object();
+
+        add_number(term, "weight", p->weight);
+        add_number(term, "norm", p->norm);
+        add_number(term, "labels_norm", p->labels_norm);
+        add_number(term, "ratio", p->ratio);
+        json_object_object_add(o, p->term, term);
+    }
+    return o;
+}
+
+static json_object *teacher_object(const sftn_scores *s)
+{
+    json_object *o = json_object_new_object();
+
+    json_object_object_add(o, "images", json_object_new_int64(s->n));
+    add_number(o, "test_top1", s->top1);
+    return o;
+}
+
 static json_object *similarity_object(const sftn_similarity *s)
 {
     json_object *o = json_object_new_object();
@@ -85,6 +111,7 @@ static bool write_text(void *ctx, void *stream)
 
 sftn_status sftn_run_write_summary(const char *dir, const sftn_job *job,
                                    const sftn_train_result *result,
+                                   const sftn_scores *teacher,
                                    const sftn_similarity *similarity, sftn_error *err)
 {
     json_object *o = json_object_new_object();
@@ -100,6 +127,10 @@ sftn_status sftn_run_write_summary(const char *dir, const sftn_job *job,
         if (description)
             json_object_object_add(o, "job", json_object_get(description));
         json_object_object_add(o, "result", result_object(result));
+        if (result->balance.n > 0)
+            json_object_object_add(o, "gradients", balance_object(&result->balance));
+        if (teacher)
+            json_object_object_add(o, "teacher", teacher_object(teacher));
         if (similarity)
             json_object_object_add(o, "similarity", similarity_object(similarity));
         status = sftn_replace_file(path.text, write_text,
@@ -156,6 +187,7 @@ static sftn_status read_summary(const char *path, sftn_run *run, sftn_error *err
     }
     run->finished = true;
     read_result(member(o, "result"), &run->result);
+    run->teacher_top1 = number_of(member(o, "teacher"), "test_top1", -1.0);
     run->compared = member(o, "similarity") != NULL;
     if (run->compared)
         read_similarity(member(o, "similarity"), &run->similarity);
@@ -178,6 +210,7 @@ static void read_epoch(json_object *o, sftn_run_epoch *e)
         .test_top1 = number_of(o, "test_top1", -1.0),
         .test_top5 = number_of(o, "test_top5", -1.0),
         .ema_top1 = number_of(o, "ema_top1", -1.0),
+        .images_per_s = number_of(o, "images_per_s", 0.0),
     };
 }
 
@@ -282,7 +315,7 @@ sftn_status sftn_run_read(const char *dir, sftn_run *run, sftn_error *err)
     sftn_strbuf log = {0}, summary = {0}, model = {0};
     sftn_status status;
 
-    memset(run, 0, sizeof *run);
+    *run = (sftn_run){.teacher_top1 = -1.0};
     sftn_strbuf_add(&log, "%s/log.jsonl", dir);
     sftn_strbuf_add(&summary, "%s/summary.json", dir);
     sftn_strbuf_add(&model, "%s/model.safetensors", dir);

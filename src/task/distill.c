@@ -133,6 +133,20 @@ static void name_use(const distill *d, int use, char *name, size_t size)
     snprintf(name, size, earlier ? "%s%d" : "%s", m->name, earlier + 1);
 }
 
+/* The share of its weight that a method has at an epoch: min(epoch / warm-up, 1). */
+static sftn_value rising(const distill *d, sftn_job_graph *jg, int use)
+{
+    const sftn_distiller *m = d->opt.use[use].method;
+    const double epochs = m->warmup ? m->warmup(d->method_options[use]) : 0.0;
+    const sftn_type scalar = sftn_value_type(jg->g, jg->epoch);
+    sftn_value share;
+
+    if (epochs <= 0.0)
+        return SFTN_NONE;
+    share = sftn_div(jg->g, jg->epoch, sftn_graph_constant(jg->g, scalar, (float)epochs));
+    return sftn_min2(jg->g, share, sftn_graph_constant(jg->g, scalar, 1.0f));
+}
+
 /* The term of a method in one of its phases (NULL: the main one). */
 static void add_method(const distill *d, sftn_job_graph *jg, int use,
                        const sftn_distill_phase *phase, const sftn_taps *student,
@@ -165,8 +179,11 @@ static void add_method(const distill *d, sftn_job_graph *jg, int use,
     sftn_terms_add(&jg->terms, jg->g, phase ? 1.0f : (float)d->opt.use[use].weight, loss, "%s",
                    scope.name);
     if (jg->terms.n > 0) {
-        jg->terms.term[jg->terms.n - 1].group = 1;
-        jg->terms.term[jg->terms.n - 1].detached = phase && !phase->student;
+        sftn_term *term = &jg->terms.term[jg->terms.n - 1];
+
+        term->group = 1;
+        term->detached = phase && !phase->student;
+        term->factor = phase ? SFTN_NONE : rising(d, jg, use);
     }
 }
 

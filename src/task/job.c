@@ -49,6 +49,8 @@ static sftn_status build_phase(sftn_job *job, int phase, int channels, int image
                                  (sftn_type){.shape = SFTN_SHAPE(2, 1, 1, 1), .wide = true});
     jg.record = sftn_graph_input(jg.g, "record",
                                  (sftn_type){.shape = SFTN_SHAPE(2, 1, 1, 1), .wide = true});
+    jg.epoch = sftn_graph_input(jg.g, "epoch",
+                                (sftn_type){.shape = SFTN_SHAPE(1, 1, 1, 1), .wide = true});
     job->build(job->self, &jg);
     status = sftn_graph_status(jg.g, err);
     if (status)

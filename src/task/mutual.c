@@ -31,7 +31,7 @@ static void add_term(sftn_job_graph *jg, int i, const char *name, double weight,
                    i ? store_name[i] : "");
     if (jg->terms.n > 0) {
         jg->terms.term[jg->terms.n - 1].group = group;
-        jg->terms.term[jg->terms.n - 1].detached = i > 0;
+        jg->terms.term[jg->terms.n - 1].network = i;
     }
 }
 

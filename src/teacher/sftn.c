@@ -11,7 +11,8 @@
  *
  * KL and CE are sums over classes and means over the batch.  Gradients of the branch terms reach
  * the teacher through its features and, for KL, through its logits as well, unless the
- * option `detach` cuts them off.
+ * option `detach` cuts them off.  The option `kl-detach` takes one side of KL as given: the
+ * teacher's (only the branches approach) or the branches' (only the teacher's answers do).
  *
  * The transform is a convolution chosen by the ratio of the maps' sizes: 1x1 where they are equal,
  * 3x3 with stride 2 to shrink, transposed 4x4 with stride 2 to enlarge, several of the latter two
@@ -27,13 +28,14 @@
 #include "teacher/teacher.h"
 
 enum { KL_BRANCH, KL_TEACHER };
+enum { SIDE_NONE, SIDE_TEACHER, SIDE_BRANCH };
 enum { RELU_AUTO, RELU_ON, RELU_OFF };
 enum { BRANCHES_ALL, BRANCHES_FIRST, BRANCHES_LAST };
 
 typedef struct sftn_options {
     float lambda_t, lambda_kl, lambda_ce, temperature;
     bool t_squared, shared, detach, transform_bn;
-    int kl_direction, transform_relu, branches;
+    int kl_direction, kl_detach, transform_relu, branches;
 } sftn_options;
 
 #define AT(field) offsetof(sftn_options, field)
@@ -52,6 +54,9 @@ static const sftn_option sftn_option_table[] = {
     {"kl-direction", SFTN_OPT_CHOICE, AT(kl_direction), KL_BRANCH, 0.0, 1.0,
      "first operand of the divergence: KL(branch || teacher) or KL(teacher || branch) (proposed)",
      "branch|teacher", NULL},
+    {"kl-detach", SFTN_OPT_CHOICE, AT(kl_detach), SIDE_NONE, 0.0, 2.0,
+     "side of the divergence that is taken as given: no gradient flows into its answers (proposed)",
+     "none|teacher|branch", NULL},
     {"branches", SFTN_OPT_CHOICE, AT(branches), BRANCHES_ALL, 0.0, 2.0,
      "teacher stages that carry a branch: all but the last, the first, or the last but one",
      "all|first|last", NULL},
@@ -170,8 +175,10 @@ static sftn_value divergence(const sftn_teacher_args *a, sftn_value branch, sftn
     const float t = opt->temperature;
     sftn_value kl;
 
-    if (opt->detach)
+    if (opt->detach || opt->kl_detach == SIDE_TEACHER)
         teacher = sftn_detach(a->g, teacher);
+    if (opt->kl_detach == SIDE_BRANCH)
+        branch = sftn_detach(a->g, branch);
     kl = opt->kl_direction == KL_BRANCH ? sftn_kl_divergence(a->g, branch, teacher, t)
                                         : sftn_kl_divergence(a->g, teacher, branch, t);
     return opt->t_squared || t == 1.0f ? kl : sftn_scale(a->g, kl, 1.0f / (t * t));
@@ -211,6 +218,11 @@ static sftn_taps sftn_build(const sftn_teacher_args *a, sftn_terms *terms)
     int first, last, shift;
 
     branch_range(a, &first, &last, &shift);
+    if (opt->detach && opt->kl_detach == SIDE_BRANCH) {
+        sftn_graph_fail(a->g, "sftn: with detach and kl-detach branch nothing learns from the "
+                              "divergence; expected one of them");
+        return teacher;
+    }
     if (first > last) {
         sftn_graph_fail(a->g, "sftn: no stage of %s can carry a branch of %s", a->teacher->name,
                         a->student->name);

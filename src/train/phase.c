@@ -20,9 +20,9 @@ sftn_train_step *sftn_run_steps(sftn_run_state *r)
     return r->step[r->phase];
 }
 
-const sftn_terms *sftn_run_terms(const sftn_run_state *r)
+const sftn_terms *sftn_run_terms(const sftn_run_state *r, int phase)
 {
-    const sftn_train_step *step = r->step[r->phase];
+    const sftn_train_step *step = r->step[phase];
 
     return &step[step[SFTN_STEP_FULL].plan ? SFTN_STEP_FULL : SFTN_STEP_PARTIAL].terms;
 }

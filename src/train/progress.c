@@ -1,8 +1,10 @@
 /*
  * progress: sums over an epoch, the record of progress made of them, and the watch over the loss.
  *
- * A run that trains nothing must not look like one that trains: a term that is not finite, or one
- * with a weight that has not changed at all after SFTN_WATCH_STEPS steps, stops it.
+ * A run that trains nothing must not look like one that trains: a term that is not finite stops it,
+ * and so does a term with a weight that stays what it is for SFTN_WATCH_STEPS steps in a row.  It
+ * stays where it is exactly 0; where it is so from the phase's first step on; or where another term
+ * moves meanwhile, for a network that has come to rest takes all terms along.
  */
 #include "train/run.h"
 
@@ -20,25 +22,38 @@ static sftn_status check_finite(const sftn_run_state *r, const char *name, doubl
                      isnan(value) ? "not a number" : "infinite");
 }
 
+static bool same(double a, double b)
+{
+    return !(a < b) && !(a > b);
+}
+
+/* Whether term i is where it was for too long; moving: another one is not. */
+static bool stays(const sftn_watch *w, int i, bool moving)
+{
+    return w->still[i] >= SFTN_WATCH_STEPS &&
+           (moving || w->still[i] == w->steps || same(w->last[i], 0.0));
+}
+
 static sftn_status watch_terms(sftn_run_state *r, const sftn_terms *terms, const double *value,
                                sftn_error *err)
 {
     sftn_watch *w = &r->watch;
+    bool moving = false;
 
-    if (w->steps >= SFTN_WATCH_STEPS)
-        return SFTN_OK;
     for (int i = 0; i < terms->n; i++) {
-        if (w->steps == 0)
-            w->first[i] = value[i];
-        w->moved[i] = w->moved[i] || value[i] < w->first[i] || value[i] > w->first[i];
+        w->still[i] = w->steps > 0 && same(value[i], w->last[i]) ? w->still[i] + 1 : 1;
+        w->last[i] = value[i];
+        moving = moving || w->still[i] < SFTN_WATCH_STEPS;
     }
     w->steps++;
-    for (int i = 0; i < terms->n && w->steps == SFTN_WATCH_STEPS; i++)
-        if (!w->moved[i] && terms->term[i].weight != 0.0f)
+    for (int i = 0; i < terms->n; i++)
+        if (terms->term[i].weight != 0.0f && stays(w, i, moving))
             return sftn_fail(err, SFTN_ERR_NUMERIC,
-                             "the loss term '%s' (weight %g) stayed at exactly %g over %d steps: "
-                             "it trains nothing",
-                             terms->term[i].name, (double)terms->term[i].weight, w->first[i],
+                             "epoch %lld, batch %lld: the loss term '%s' (weight %g) stayed at "
+                             "exactly %g over %d steps: it trains nothing; training stops, the "
+                             "last checkpoint is kept",
+                             (long long)r->position.epoch + 1, (long long)r->position.batch + 1,
+                             terms->term[i].name, (double)terms->term[i].weight, value[i],
                              SFTN_WATCH_STEPS);
     return SFTN_OK;
 }
@@ -88,7 +103,7 @@ static void fill_times(const sftn_run_state *r, sftn_progress *p)
 void sftn_run_progress(const sftn_run_state *r, sftn_progress *p)
 {
     const bool main = r->phase == r->job->nphases;
-    const sftn_terms *terms = sftn_run_terms(r);
+    const sftn_terms *terms = sftn_run_terms(r, r->phase);
     const double images = r->position.images > 0 ? (double)r->position.images : 1.0;
 
     *p = (sftn_progress){

@@ -4,6 +4,8 @@
  */
 #include "train/run.h"
 
+#include "task/task.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -172,6 +174,20 @@ bool sftn_run_active(const sftn_run_state *r)
 
 /* ---- steps ---- */
 
+sftn_status sftn_run_balance(sftn_run_state *r, const sftn_train_step *s,
+                             const sftn_plan_options *plan, sftn_balance *b, sftn_error *err)
+{
+    sftn_status status;
+
+    *b = (sftn_balance){.n = 0};
+    if (!s->main || r->position.epoch != r->phase_epoch || r->position.batch != 0)
+        return SFTN_OK;
+    status = sftn_balance_measure(r->job, s, plan, r->memory.pull, err);
+    if (!status)
+        sftn_balance_fill(b, &s->terms, r->memory.pull);
+    return status;
+}
+
 sftn_status sftn_run_step(sftn_run_state *r, const sftn_train_step *s, const sftn_batch *batch,
                           sftn_error *err)
 {
@@ -184,6 +200,7 @@ sftn_status sftn_run_step(sftn_run_state *r, const sftn_train_step *s, const sft
         r->clock.epoch_images = 0;
         r->clock.waited = 0.0;
     }
+    sftn_feed_epoch(&s->feed, r->position.epoch - r->phase_epoch + 1);
     sftn_plan_run(s->plan);
     status = sftn_run_observe(r, s, batch->n, err);
     if (status)
@@ -214,9 +231,39 @@ sftn_status sftn_run_save(sftn_run_state *r, sftn_error *err)
 
 /* ---- ends of epochs ---- */
 
+static bool in_last_epoch(const sftn_run_state *r)
+{
+    return r->position.epoch + 1 == r->epochs;
+}
+
+static sftn_status measure_test(sftn_run_state *r, sftn_progress *p, sftn_error *err)
+{
+    sftn_scores scores;
+    sftn_status status = sftn_evaluator_run(&r->test, &scores, err);
+
+    p->test_top1 = scores.top1;
+    p->test_top5 = scores.top5;
+    p->test_loss = scores.loss;
+    for (int i = 1; i < r->job->nparams && !status; i++) {
+        if (!r->peer[i].plan)
+            continue;
+        status = sftn_evaluator_run(&r->peer[i], &scores, err);
+        p->peer_name[p->npeers] = r->job->params_name[i];
+        p->peer_top1[p->npeers++] = scores.top1;
+    }
+    if (!status && r->ema.params) {
+        sftn_ema_swap(&r->ema);
+        status = sftn_evaluator_run(&r->test, &scores, err);
+        sftn_ema_swap(&r->ema);
+        p->ema_top1 = scores.top1;
+    }
+    return status;
+}
+
 /* In the main phase: before that the network has not met its labels. */
 static sftn_status measure(sftn_run_state *r, sftn_progress *p, sftn_error *err)
 {
+    const bool test = r->test.plan && (!r->opt->test_at_end || in_last_epoch(r));
     sftn_scores scores;
     sftn_status status = SFTN_OK;
 
@@ -226,28 +273,45 @@ static sftn_status measure(sftn_run_state *r, sftn_progress *p, sftn_error *err)
         status = sftn_evaluator_run(&r->validation, &scores, err);
         p->validation_top1 = scores.top1;
     }
-    if (!status && r->test.plan) {
-        status = sftn_evaluator_run(&r->test, &scores, err);
-        p->test_top1 = scores.top1;
-        p->test_top5 = scores.top5;
-        p->test_loss = scores.loss;
-    }
-    for (int i = 1; i < r->job->nparams && !status; i++) {
-        if (!r->peer[i].plan)
-            continue;
-        status = sftn_evaluator_run(&r->peer[i], &scores, err);
-        p->peer_name[p->npeers] = r->job->params_name[i];
-        p->peer_top1[p->npeers++] = scores.top1;
-    }
-    if (!status && r->test.plan && r->ema.params) {
-        sftn_ema_swap(&r->ema);
-        status = sftn_evaluator_run(&r->test, &scores, err);
-        sftn_ema_swap(&r->ema);
-        p->ema_top1 = scores.top1;
-    }
+    if (!status && test)
+        status = measure_test(r, p, err);
     r->memory.test_top1 = p->test_top1;
     r->memory.test_top5 = p->test_top5;
     r->memory.ema_top1 = p->ema_top1;
+    return status;
+}
+
+/* Test accuracy of an earlier epoch's network, kept in best.safetensors. */
+static sftn_status measure_best(sftn_run_state *r, sftn_error *err)
+{
+    sftn_params *p = r->job->params[0];
+    const sftn_dataset_info *info = sftn_dataset_get_info(r->data);
+    const sftn_network_spec spec = {r->job->model, r->job->classes, info->channels, info->height,
+                                    0};
+    const size_t weights = (size_t)sftn_params_weight_size(p);
+    const size_t states = (size_t)sftn_params_state_size(p);
+    float *kept = sftn_calloc(weights + states, sizeof *kept);
+    char *path = sftn_run_path(r->opt->dir, "best");
+    sftn_scores scores = {0};
+    sftn_status status = SFTN_OK;
+
+    if (!kept || !path) {
+        status = sftn_fail(err, SFTN_ERR_MEMORY, "%s: out of memory", r->opt->dir);
+    } else {
+        memcpy(kept, sftn_params_weights(p), weights * sizeof *kept);
+        if (states)
+            memcpy(kept + weights, sftn_params_states(p), states * sizeof *kept);
+        status = sftn_network_fill(path, &spec, p, err);
+        if (!status)
+            status = sftn_evaluator_run(&r->test, &scores, err);
+        memcpy(sftn_params_weights(p), kept, weights * sizeof *kept);
+        if (states)
+            memcpy(sftn_params_states(p), kept + weights, states * sizeof *kept);
+    }
+    if (!status)
+        r->memory.best_test = scores.top1;
+    free(kept);
+    free(path);
     return status;
 }
 
@@ -265,6 +329,9 @@ static sftn_status save_epoch(sftn_run_state *r, const sftn_progress *p, sftn_er
         r->memory.best_test = p->test_top1;
         r->position.best_epoch = p->epoch;
     }
+    if (!status && r->opt->test_at_end && in_last_epoch(r) && r->test.plan &&
+        r->position.best_epoch > 0 && r->position.best_epoch < p->epoch)
+        status = measure_best(r, err);
     if (!status)
         status = sftn_log_append(r->opt->dir, p, p->term_name, err);
     if (status)

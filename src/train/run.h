@@ -4,6 +4,7 @@
 #ifndef SFTN_TRAIN_RUN_H
 #define SFTN_TRAIN_RUN_H
 
+#include "train/balance.h"
 #include "train/evaluate.h"
 #include "train/files.h"
 #include "train/guide.h"
@@ -23,6 +24,7 @@ typedef struct sftn_memory {
     double loss;
     double best_validation, best_test;
     double test_top1, test_top5, ema_top1; /* after the last finished epoch */
+    double pull[SFTN_MAX_TERMS]; /* norms of the terms' gradients as the main phase began */
 } sftn_memory;
 
 enum {
@@ -30,12 +32,12 @@ enum {
     SFTN_MEMORY_COUNT = sizeof(sftn_memory) / sizeof(double),
 };
 
-/* Looks for loss terms that do not move over the first steps. */
+/* Looks for loss terms that stay what they are. */
 enum { SFTN_WATCH_STEPS = 20 };
 typedef struct sftn_watch {
-    int steps;
-    double first[SFTN_MAX_TERMS];
-    bool moved[SFTN_MAX_TERMS];
+    int64_t steps;              /* since the phase began, or the run was resumed in it */
+    double last[SFTN_MAX_TERMS];
+    int64_t still[SFTN_MAX_TERMS]; /* steps in a row, the last included, with the same value */
 } sftn_watch;
 
 /* Of this process only: times are not part of the state. */
@@ -87,8 +89,8 @@ bool sftn_options_differ(const char *there, const char *here, char *text, size_t
 /* ---- phase.c ---- */
 /* The steps of the current phase. */
 sftn_train_step *sftn_run_steps(sftn_run_state *r);
-/* Its terms. */
-const sftn_terms *sftn_run_terms(const sftn_run_state *r);
+/* The terms of a phase. */
+const sftn_terms *sftn_run_terms(const sftn_run_state *r, int phase);
 /* Count the epochs of all phases. */
 void sftn_run_count_epochs(sftn_run_state *r);
 /*
@@ -128,6 +130,12 @@ sftn_status sftn_run_begin(sftn_run_state *r, const sftn_plan_options *plan, sft
 void sftn_run_close(sftn_run_state *r);
 /* Neither done nor failed. */
 bool sftn_run_active(const sftn_run_state *r);
+/*
+ * Before the first step of the main phase, measure how the terms pull, which *b then says; b->n is
+ * 0 at any other step.  s has its batch.
+ */
+sftn_status sftn_run_balance(sftn_run_state *r, const sftn_train_step *s,
+                             const sftn_plan_options *plan, sftn_balance *b, sftn_error *err);
 /* One step of s, which the batch and the guide have been written for. */
 sftn_status sftn_run_step(sftn_run_state *r, const sftn_train_step *s, const sftn_batch *batch,
                           sftn_error *err);

@@ -14,7 +14,7 @@
 bool sftn_feed_has(const char *input)
 {
     return strcmp(input, "image") == 0 || strcmp(input, "labels") == 0 ||
-           strcmp(input, "record") == 0;
+           strcmp(input, "record") == 0 || strcmp(input, "epoch") == 0;
 }
 
 sftn_status sftn_feed_open(sftn_feed *f, const sftn_plan *plan, sftn_error *err)
@@ -22,6 +22,7 @@ sftn_status sftn_feed_open(sftn_feed *f, const sftn_plan *plan, sftn_error *err)
     f->image = sftn_plan_input(plan, "image");
     f->labels = sftn_plan_input(plan, "labels");
     f->record = sftn_plan_input(plan, "record");
+    f->epoch = sftn_plan_input(plan, "epoch");
     if (!f->image)
         return sftn_fail(err, SFTN_ERR_ARGUMENT, "what is computed does not depend on the images");
     return SFTN_OK;
@@ -73,11 +74,18 @@ void sftn_feed_write(const sftn_feed *f, const sftn_batch *batch)
     sftn_feed_labels(f, batch);
 }
 
+void sftn_feed_epoch(const sftn_feed *f, int64_t epoch)
+{
+    const float number = (float)epoch;
+
+    if (f->epoch)
+        write_floats(f->epoch, &number, 1);
+}
+
 /* ---- the graph of a step ---- */
 
-/* The job built for that phase and shape of one view; free jg->g also on failure. */
-static sftn_status build_job(sftn_job *job, int phase, sftn_shape image, sftn_job_graph *jg,
-                             sftn_error *err)
+sftn_status sftn_job_build(sftn_job *job, int phase, sftn_shape image, sftn_job_graph *jg,
+                           sftn_error *err)
 {
     const sftn_shape rows = SFTN_SHAPE(image.dim[SFTN_N], 1, 1, 1);
     sftn_status status;
@@ -89,6 +97,8 @@ static sftn_status build_job(sftn_job *job, int phase, sftn_shape image, sftn_jo
     jg->image = sftn_graph_input(jg->g, "image", (sftn_type){.shape = image});
     jg->labels = sftn_graph_input(jg->g, "labels", (sftn_type){.shape = rows, .wide = true});
     jg->record = sftn_graph_input(jg->g, "record", (sftn_type){.shape = rows, .wide = true});
+    jg->epoch = sftn_graph_input(
+        jg->g, "epoch", (sftn_type){.shape = SFTN_SHAPE(1, 1, 1, 1), .wide = true});
     job->build(job->self, jg);
     status = sftn_graph_status(jg->g, err);
     if (!status && sftn_is_none(jg->logits) && phase == job->nphases)
@@ -98,7 +108,7 @@ static sftn_status build_job(sftn_job *job, int phase, sftn_shape image, sftn_jo
     return status;
 }
 
-/* Sum of weight * value over the terms that have a weight, of one group or of all (-1). */
+/* Sum of weight * factor * value over the terms that have a weight, of one group or of all (-1). */
 static sftn_value total_loss(sftn_graph *g, const sftn_terms *terms, int group)
 {
     sftn_value total = SFTN_NONE;
@@ -111,6 +121,8 @@ static sftn_value total_loss(sftn_graph *g, const sftn_terms *terms, int group)
             continue;
         if (t->weight != 1.0f)
             part = sftn_scale(g, part, t->weight);
+        if (!sftn_is_none(t->factor))
+            part = sftn_mul(g, part, t->factor);
         total = sftn_is_none(total) ? part : sftn_add(g, total, part);
     }
     return total;
@@ -133,8 +145,7 @@ static void add_outputs(const sftn_job_graph *jg, sftn_value loss)
 
 /* ---- what is trained ---- */
 
-/* Trained parameter leaves of g: those of one store, or of all the job's (only NULL). */
-static int trained_leaves(const sftn_graph *g, const sftn_params *only, sftn_value *leaf)
+int sftn_trained_leaves(const sftn_graph *g, const sftn_params *only, sftn_value *leaf)
 {
     int n = 0;
 
@@ -259,7 +270,7 @@ static sftn_status differentiate(sftn_train_step *s, const sftn_optimizer *o, sf
         entries += (size_t)sftn_params_count(o->params[i]);
     s->span = sftn_calloc(entries, sizeof *s->span);
     if (leaf && s->span)
-        n = trained_leaves(g, NULL, leaf);
+        n = sftn_trained_leaves(g, NULL, leaf);
     else
         status = sftn_fail(err, SFTN_ERR_MEMORY, "gradients: out of memory");
     if (!status && s->main && o->sgd.dot > 0.0)
@@ -277,9 +288,10 @@ sftn_status sftn_train_step_build(sftn_train_step *s, sftn_job *job, int phase,
 {
     sftn_job_graph jg;
     sftn_value loss;
-    sftn_status status = build_job(job, phase, image, &jg, err);
+    sftn_status status = sftn_job_build(job, phase, image, &jg, err);
 
-    *s = (sftn_train_step){.graph = jg.g, .terms = jg.terms, .main = phase == job->nphases};
+    *s = (sftn_train_step){
+        .graph = jg.g, .terms = jg.terms, .image = image, .main = phase == job->nphases};
     if (status)
         return status;
     loss = total_loss(jg.g, &jg.terms, -1);
@@ -318,41 +330,4 @@ double sftn_train_step_value(const sftn_train_step *s, int i)
         snprintf(name, sizeof name, "term%d", i);
     sftn_plan_read(s->plan, i < 0 ? "loss" : name, &value, NULL);
     return value;
-}
-
-/* ---- does every term teach the network anything? ---- */
-
-static sftn_status check_term(sftn_job *job, sftn_graph *g, const sftn_term *term,
-                              sftn_value *leaf, sftn_value *grad, sftn_error *err)
-{
-    const int n = trained_leaves(g, term->detached ? NULL : job->params[0], leaf);
-    sftn_status status = sftn_graph_gradients(g, term->value, leaf, n, grad, err);
-
-    if (status)
-        return sftn_fail_in(err, "loss term '%s'", term->name);
-    for (int i = 0; i < n; i++)
-        if (!sftn_is_none(grad[i]))
-            return SFTN_OK;
-    return sftn_fail(err, SFTN_ERR_NUMERIC,
-                     "the loss term '%s' (weight %g) has no gradient into %s: it would train "
-                     "nothing", term->name, (double)term->weight, job->model->name);
-}
-
-sftn_status sftn_train_step_check(sftn_job *job, int phase, sftn_shape image, sftn_error *err)
-{
-    sftn_job_graph jg;
-    sftn_status status = build_job(job, phase, image, &jg, err);
-    const size_t most = jg.g ? (size_t)jg.g->nnodes : 0;
-    sftn_value *leaf = sftn_calloc(most + 1, sizeof *leaf);
-    sftn_value *grad = sftn_calloc(most + 1, sizeof *grad);
-
-    if (!status && (!leaf || !grad))
-        status = sftn_fail(err, SFTN_ERR_MEMORY, "%s: out of memory", job->model->name);
-    for (int i = 0; i < jg.terms.n && !status; i++)
-        if (jg.terms.term[i].weight != 0.0f)
-            status = check_term(job, jg.g, &jg.terms.term[i], leaf, grad, err);
-    free(leaf);
-    free(grad);
-    sftn_graph_free(jg.g);
-    return status;
 }

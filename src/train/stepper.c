@@ -1,15 +1,18 @@
 /*
  * stepper: single training steps without data, log or checkpoint.
  */
+#include "train/balance.h"
 #include "train/guide.h"
 
 #include <stdlib.h>
 
 struct sftn_stepper {
+    sftn_job *job;
     sftn_train_step step;
     sftn_guide guide;
     sftn_optimizer optimizer;
     sftn_arena *arena;
+    sftn_plan_options plan; /* of all plans */
 };
 
 static sftn_status open_plans(sftn_stepper *s, sftn_job *job, const sftn_train_options *options,
@@ -21,11 +24,15 @@ static sftn_status open_plans(sftn_stepper *s, sftn_job *job, const sftn_train_o
                                                err);
 
     plan.arena = s->arena;
+    s->job = job;
+    s->plan = plan;
     if (!status)
         status = sftn_guide_open(&s->guide, job->guide ? job : NULL, &step, 1, &plan, image, err);
     plan.feeder = s->guide.plan;
     if (!status)
         status = sftn_train_step_compile(&s->step, &plan, err);
+    if (!status)
+        sftn_feed_epoch(&s->step.feed, INT32_MAX);
     return status;
 }
 
@@ -96,4 +103,18 @@ void sftn_stepper_run(sftn_stepper *s, double lr)
         sftn_plan_run(s->guide.plan);
     sftn_plan_run(s->step.plan);
     sftn_optimizer_step(&s->optimizer, lr);
+}
+
+sftn_status sftn_stepper_balance(sftn_stepper *s, sftn_balance *balance, sftn_error *err)
+{
+    double norm[SFTN_MAX_TERMS];
+    sftn_status status;
+
+    *balance = (sftn_balance){.n = 0};
+    if (s->guide.plan)
+        sftn_plan_run(s->guide.plan);
+    status = sftn_balance_measure(s->job, &s->step, &s->plan, norm, err);
+    if (!status)
+        sftn_balance_fill(balance, &s->step.terms, norm);
+    return status;
 }

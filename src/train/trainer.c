@@ -156,7 +156,7 @@ static sftn_status open_all_steps(course *c, sftn_error *err)
         sftn_job *job = c->run[i].job;
 
         for (int phase = 0; phase <= job->nphases && !status; phase++)
-            status = sftn_train_step_check(job, phase, image, err);
+            status = sftn_balance_check(job, phase, image, err);
         name_run(c, &c->run[i], status, err);
     }
     if (!status && records >= batch)
@@ -272,6 +272,23 @@ static void report(const course *c, const sftn_progress *p)
         c->hooks.progress(c->hooks.ctx, p);
 }
 
+/* One step of a run, whose batch is in the inputs. */
+static void make_step(course *c, sftn_run_state *r, const sftn_train_step *s,
+                      const sftn_batch *batch)
+{
+    sftn_balance balance;
+    sftn_progress p;
+
+    if (sftn_run_balance(r, s, &c->plan, &balance, &r->error))
+        return;
+    if (balance.n > 0 && c->hooks.balance)
+        c->hooks.balance(c->hooks.ctx, r->member, &balance);
+    if (sftn_run_step(r, s, batch, &r->error))
+        return;
+    sftn_run_progress(r, &p);
+    report(c, &p);
+}
+
 /* One batch for all jobs at that step.  Images are written once: jobs with a guide share its. */
 static void run_batch(course *c, int64_t step)
 {
@@ -284,17 +301,13 @@ static void run_batch(course *c, int64_t step)
     for (int i = 0; i < c->n; i++) {
         sftn_run_state *r = &c->run[i];
         const sftn_train_step *s = &sftn_run_steps(r)[size];
-        sftn_progress p;
 
         if (!takes_part(r, step))
             continue;
         if (!guide->plan)
             sftn_feed_images(&s->feed, batch);
         sftn_feed_labels(&s->feed, batch);
-        if (sftn_run_step(r, s, batch, &r->error))
-            continue;
-        sftn_run_progress(r, &p);
-        report(c, &p);
+        make_step(c, r, s, batch);
     }
 }
 
@@ -356,6 +369,7 @@ static void end_run(const course *c, sftn_run_state *r, sftn_member *m)
         .seconds = sftn_seconds() - r->clock.begin,
         .steps = r->clock.steps,
     };
+    sftn_balance_fill(&m->result.balance, sftn_run_terms(r, r->job->nphases), r->memory.pull);
 }
 
 /* What the members' ends amount to.  An interruption comes before failures: it can be resumed. */

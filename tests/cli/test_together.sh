@@ -5,7 +5,7 @@
 
 small=(--data shapes --limit 128 --batch 32 --lr 0.02 --threads 1)
 expect 0 "*" "*" train --model resnet8 --epochs 1 "${small[@]}" --out teacher
-distill=(distill --teacher teacher --student resnet8 "${small[@]}")
+distill=(distill --teacher teacher --student resnet8 --min-teacher-accuracy 0 "${small[@]}")
 
 same_run() {
     same_files "$1/checkpoint.safetensors" "$2/checkpoint.safetensors"

@@ -137,6 +137,27 @@ TEST(the_held_out_records_follow_from_the_seed_alone)
     CHECK(memcmp(held[2], held[0], sizeof(held[0])) != 0);
 }
 
+TEST(the_digest_follows_what_a_training_sees)
+{
+    sftn_data_options o = small_set(test_temp_path("digest"));
+    char first[SFTN_DATASET_DIGEST], other[SFTN_DATASET_DIGEST];
+
+    o.validation = 10;
+    for (int i = 0; i < 5; i++) {
+        sftn_dataset *d;
+
+        o.limit = i == 2 ? 40 : i == 4 ? 50 : 0;
+        o.seed = i == 3 ? 7 : 0;
+        d = open_or_fail(&o);
+        sftn_dataset_digest(d, i ? other : first);
+        CHECK_INT((int)strlen(first), 64);
+        /* Again the same, fewer records, others held out, all by another option. */
+        if (i > 0)
+            CHECK(strcmp(first, other) == 0 ? i == 1 || i == 4 : i == 2 || i == 3);
+        sftn_dataset_close(d);
+    }
+}
+
 TEST(every_record_is_held_out_equally_often)
 {
     sftn_data_options options = small_set(test_temp_path("often"));

@@ -377,6 +377,43 @@ TEST(the_divergence_alone_moves_the_whole_teacher)
     net_free(&f.n);
 }
 
+/* Whether any weight of the branches has a gradient. */
+static bool branches_learn(const fixture *f)
+{
+    const float *grads = sftn_params_grads(f->n.other);
+
+    for (int64_t i = 0; i < sftn_params_weight_size(f->n.other); i++)
+        if (grads[i] != 0.0f)
+            return true;
+    return false;
+}
+
+TEST(a_detached_side_of_the_divergence_gets_no_gradient)
+{
+    static const char *const from[] = {"lambda-t", "0", "lambda-ce", "0", "kl-detach", "teacher",
+                                       NULL};
+    static const char *const to[] = {"lambda-t", "0", "lambda-ce", "0", "kl-detach", "branch",
+                                     NULL};
+    static const char *const none[] = {"detach", "true", "kl-detach", "branch", NULL};
+    fixture branch = attach("resnet8", "resnet8", from), teacher = attach("resnet8", "resnet8", to);
+    fixture nothing = attach("resnet8", "resnet8", none);
+    sftn_error err;
+
+    run(&branch);
+    run(&teacher);
+    CHECK(net_scalar(&branch.n, "kl") == net_scalar(&teacher.n, "kl"));
+    CHECK(net_grad_norm(&branch.n, "fc.weight") == 0.0);
+    CHECK(net_grad_norm(&branch.n, "layer3.0.conv2.weight") == 0.0);
+    CHECK(net_grad_norm(&branch.n, "layer2.0.conv2.weight") > 1e-6);
+    CHECK(branches_learn(&branch));
+    CHECK(net_grad_norm(&teacher.n, "fc.weight") > 1e-6);
+    CHECK(!branches_learn(&teacher));
+    CHECK_FAILS(sftn_graph_status(nothing.n.g, &err), SFTN_ERR_ARGUMENT, &err, "kl-detach branch");
+    net_free(&branch.n);
+    net_free(&teacher.n);
+    net_free(&nothing.n);
+}
+
 TEST(branch_cross_entropy_alone_leaves_the_last_stage)
 {
     static const char *const ce_only[] = {"lambda-t", "0", "lambda-kl", "0", NULL};

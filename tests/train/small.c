@@ -3,6 +3,7 @@
 
 #include "base/base.h"
 #include "data/fixture.h"
+#include "sftn/tensors.h"
 #include "test.h"
 
 #include <stdio.h>
@@ -141,6 +142,23 @@ sftn_train_result small_train(sftn_job *job, const sftn_dataset *data,
 
     CHECK_OK(sftn_train(job, data, options, NULL, &result, &err), &err);
     return result;
+}
+
+int64_t small_epochs_saved(const char *dir)
+{
+    const sftn_array *position;
+    sftn_error err = {0};
+    sftn_tensors *t;
+    char path[512];
+    int64_t epochs;
+
+    snprintf(path, sizeof path, "%s/checkpoint.safetensors", test_temp_path(dir));
+    CHECK_OK(sftn_tensors_open(path, &t, &err), &err);
+    position = sftn_tensors_find(t, "run.position");
+    CHECK(position != NULL);
+    epochs = ((const int64_t *)position->data)[0];
+    sftn_tensors_close(t);
+    return epochs;
 }
 
 static void *read_file(const char *dir, const char *name, size_t *bytes)

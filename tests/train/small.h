@@ -31,6 +31,9 @@ sftn_train_hooks small_hooks(small_watch *w);
 sftn_train_result small_train(sftn_job *job, const sftn_dataset *data,
                               const sftn_train_options *options);
 
+/* The finished epochs of a run's checkpoint. */
+int64_t small_epochs_saved(const char *dir);
+
 /* The file dir/name of one run holds the same bytes as that of another. */
 void small_check_same(const char *dir, const char *other, const char *name);
 /* Likewise for the logs, without times. */

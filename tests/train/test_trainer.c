@@ -1,6 +1,5 @@
 /* trainer: it learns, it is deterministic, and it stops with a sentence where it cannot go on. */
 #include "base/base.h"
-#include "sftn/tensors.h"
 #include "test.h"
 #include "train/small.h"
 
@@ -101,6 +100,38 @@ TEST(validation_picks_the_best_epoch_apart_from_the_last)
     sftn_dataset_close(data);
 }
 
+static void count_tests(void *ctx, const sftn_progress *p)
+{
+    *(int *)ctx += p->epoch_done && p->test_top1 >= 0.0;
+}
+
+TEST(the_test_split_may_be_measured_once_to_the_same_results)
+{
+    sftn_dataset *data = small_data(0, 10);
+    sftn_job job = small_teacher("plain", "resnet8", NULL);
+    sftn_job again = small_teacher("plain", "resnet8", NULL);
+    sftn_train_options o = small_options("each");
+    int tests = 0;
+    const sftn_train_hooks hooks = {.ctx = &tests, .progress = count_tests};
+    sftn_train_result each, once;
+    sftn_error err = {0};
+
+    o.schedule.epochs = 4;
+    each = small_train(&job, data, &o);
+    o.dir = test_temp_path("once");
+    o.test_at_end = true;
+    CHECK_OK(sftn_train(&again, data, &o, &hooks, &once, &err), &err);
+    CHECK(each.best_epoch < 4); /* so that an earlier epoch's network is measured at the end */
+    CHECK_INT(each.best_epoch, once.best_epoch);
+    CHECK(each.last_top1 == once.last_top1 && each.best_test_top1 == once.best_test_top1);
+    small_check_same("each", "once", "model.safetensors");
+    small_check_same("each", "once", "checkpoint.safetensors");
+    CHECK_INT(tests, 1);
+    sftn_job_free(&job);
+    sftn_job_free(&again);
+    sftn_dataset_close(data);
+}
+
 TEST(a_loss_that_is_not_finite_stops_by_name_and_keeps_the_checkpoint)
 {
     sftn_dataset *data = small_data(0, 0);
@@ -108,77 +139,15 @@ TEST(a_loss_that_is_not_finite_stops_by_name_and_keeps_the_checkpoint)
     sftn_train_options o = small_options("exploded");
     sftn_error err = {0};
     sftn_train_result r;
-    sftn_tensors *t;
-    const sftn_array *position;
-    char path[512];
 
     o.schedule.epochs = 3;
     o.schedule.milestone[0] = 1.0;
     o.schedule.gamma = 1e30;
     CHECK_FAILS(sftn_train(&job, data, &o, NULL, &r, &err), SFTN_ERR_NUMERIC, &err, "epoch 2");
     CHECK_CONTAINS(err.text, "loss term 'ce'");
-    snprintf(path, sizeof path, "%s/checkpoint.safetensors", o.dir);
-    CHECK_OK(sftn_tensors_open(path, &t, &err), &err);
-    position = sftn_tensors_find(t, "run.position");
-    CHECK_INT(((const int64_t *)position->data)[0], 1);
-    sftn_tensors_close(t);
+    CHECK_INT(small_epochs_saved("exploded"), 1);
     sftn_job_free(&job);
     sftn_dataset_close(data);
-}
-
-/* ---- terms that train nothing ---- */
-
-typedef struct odd {
-    sftn_job inner;
-    bool constant;
-} odd;
-
-/* The plain teacher's graph and a second term: constant, or cut off from the network. */
-static void odd_build(void *self, sftn_job_graph *jg)
-{
-    odd *o = self;
-    sftn_value mean;
-
-    o->inner.build(o->inner.self, jg);
-    mean = sftn_mean(jg->g, jg->logits, SFTN_ALL_AXES);
-    if (o->constant)
-        sftn_terms_add(&jg->terms, jg->g, 1.0f, sftn_scale(jg->g, mean, 0.0f), "frozen_term");
-    else
-        sftn_terms_add(&jg->terms, jg->g, 1.0f, sftn_detach(jg->g, mean), "cut_term");
-}
-
-static sftn_status train_odd(bool constant, sftn_error *err)
-{
-    sftn_dataset *data = small_data(22, 0);
-    odd o = {.inner = small_teacher("plain", "resnet8", NULL), .constant = constant};
-    sftn_job job = o.inner;
-    sftn_train_options options = small_options("odd");
-    sftn_train_result r;
-    sftn_status status;
-
-    job.self = &o;
-    job.build = odd_build;
-    options.batch = 2;
-    status = sftn_train(&job, data, &options, NULL, &r, err);
-    sftn_job_free(&o.inner);
-    sftn_dataset_close(data);
-    return status;
-}
-
-TEST(a_term_without_gradient_is_refused_by_name)
-{
-    sftn_error err = {0};
-
-    CHECK_FAILS(train_odd(false, &err), SFTN_ERR_NUMERIC, &err, "'cut_term'");
-    CHECK_CONTAINS(err.text, "no gradient into resnet8");
-}
-
-TEST(a_term_that_never_moves_stops_the_run_by_name)
-{
-    sftn_error err = {0};
-
-    CHECK_FAILS(train_odd(true, &err), SFTN_ERR_NUMERIC, &err, "'frozen_term'");
-    CHECK_CONTAINS(err.text, "over 20 steps");
 }
 
 /* ---- a full disk ---- */

@@ -13,6 +13,8 @@
 #include "op/rows.h"
 #include "op/softmax.h"
 
+#include <oneapi/dnnl/dnnl.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static const struct {
@@ -159,9 +161,18 @@ static sftn_status cpu_kernel(void *state, sftn_kernel_request *request, sftn_ke
     return make(state, request, kernel, err);
 }
 
+static void cpu_machine(char *buf, size_t size)
+{
+    const dnnl_version_t *v = dnnl_version();
+
+    snprintf(buf, size, "%s, oneDNN %d.%d.%d on %x", sftn_cpu_kernels_here()->isa, v->major,
+             v->minor, v->patch, (unsigned)dnnl_get_effective_cpu_isa());
+}
+
 const sftn_backend sftn_backend_cpu = {
     .name = "cpu",
     .fuses = true,
+    .machine = cpu_machine,
     .open = cpu_open,
     .close = cpu_close,
     .has = cpu_has,

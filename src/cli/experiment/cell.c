@@ -1,0 +1,482 @@
+/*
+ * cell.c: one training of an experiment: its options checked by the tables of its command, its
+ * command line, and the hash under which its network is kept.
+ *
+ * The hash is SHA-256 of a text with everything that decides the network's bits: every option of
+ * the command with its value, given or not; the data set's digest; the hash of the teacher; the
+ * number of threads, the backend and the machine's kernels; versions.  Where files lie, how often a
+ * run is saved and what it is called do not enter.
+ */
+#include "cli/experiment/experiment.h"
+
+#include <math.h>
+#include <sha2.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* To be raised when the same options begin to give other bits. */
+enum { HASH_FORMAT = 1 };
+
+static const char *command_of(const cell *c)
+{
+    return c->kind == CELL_STUDENT ? "distill" : c->kind == CELL_ALONE ? "train" : "teach";
+}
+
+static bool accept(const cell *c, cli_training *t, int *code)
+{
+    return c->kind == CELL_STUDENT ? cli_accept_distill(t, code)
+           : c->kind == CELL_ALONE ? cli_accept_train(t, code)
+                                   : cli_accept_teach(t, code);
+}
+
+/* What the command calls an option of the file. */
+static const char *option_name(const cell *c, const char *key)
+{
+    if (strcmp(key, "model") == 0)
+        return c->kind == CELL_STUDENT ? "student" : c->kind == CELL_ALONE ? "model" : "teacher";
+    if (strcmp(key, "from") == 0 && c->kind == CELL_TEACHER)
+        return "init-from";
+    return key;
+}
+
+static const choice *option_of(const cell *c, const char *key)
+{
+    for (int i = 0; i < c->noptions; i++)
+        if (strcmp(c->option[i].key, key) == 0)
+            return &c->option[i];
+    return NULL;
+}
+
+/* ---- checks ---- */
+
+/* Names that the command takes besides numbers and choices. */
+static sftn_status check_name(const choice *o, sftn_error *err)
+{
+    sftn_data_entry data;
+    sftn_model model;
+
+    if (strcmp(o->key, "model") == 0 || strcmp(o->key, "student") == 0)
+        return sftn_model_find(o->value, &model, err);
+    if (strcmp(o->key, "data") == 0)
+        return sftn_data_find(o->value, &data, err);
+    if (strcmp(o->key, "scheme") == 0)
+        return sftn_teacher_find(o->value, err) ? SFTN_OK : SFTN_ERR_ARGUMENT;
+    if (strcmp(o->key, "method") == 0)
+        return cli_check_methods(o->value, err);
+    if (strcmp(o->key, "backend") == 0)
+        return cli_check_backend(o->value, err);
+    if (strcmp(o->key, "milestones") == 0)
+        return cli_read_milestones(o->value, &(sftn_schedule){0}, err);
+    return SFTN_OK;
+}
+
+/* Of the command's own names for networks only `model` is used. */
+static bool has_option(const cell *c, const cli_args *args, const char *key)
+{
+    if (strcmp(key, "teacher") == 0 || (strcmp(key, "student") == 0 && c->kind == CELL_STUDENT))
+        return false;
+    return cli_has_option(args, option_name(c, key));
+}
+
+static void unknown(const cell *c, const cli_args *args, const choice *o, problems *p)
+{
+    static const char *const noun[] = {"teacher", "student alone", "student with a teacher"};
+    char near[96];
+
+    if (strcmp(o->key, "teacher") == 0 || strcmp(o->key, "student") == 0)
+        problem_add(p, o->line, "the network of a %s is called 'model', not '%s'",
+                    c->kind == CELL_TEACHER ? "teacher" : "student", o->key);
+    else if (cli_nearest_option(args, o->key, near, sizeof near))
+        problem_add(p, o->line, "there is no option '%s' of a %s; did you mean '%s'?", o->key,
+                    noun[c->kind], near);
+    else
+        problem_add(p, o->line, "there is no option '%s' of a %s; 'sftn help %s' lists its options",
+                    o->key, noun[c->kind], command_of(c));
+}
+
+static void check_options(const cell *c, cli_args *args, problems *p)
+{
+    for (int i = 0; i < c->noptions; i++) {
+        const choice *o = &c->option[i];
+        sftn_error err = {0};
+
+        if (!has_option(c, args, o->key)) {
+            if (!o->common)
+                unknown(c, args, o, p);
+        } else if (cli_set_option(args, option_name(c, o->key), o->value, &err) != SFTN_OK ||
+                 check_name(o, &err) != SFTN_OK) {
+            problem_add(p, o->line, "%s", err.text);
+        }
+    }
+}
+
+/* The scheme and the methods come first: the other options depend on them. */
+static void check_cell(const cell *c, problems *p)
+{
+    const choice *kind = option_of(c, c->kind == CELL_STUDENT ? "method" : "scheme");
+    char text[256] = "";
+    char *argv[] = {(char *)(uintptr_t)command_of(c), text, NULL};
+    cli_training t = {.args = {.argc = kind ? 2 : 1, .argv = argv}};
+    sftn_error err = {0};
+    int code;
+
+    if (kind && c->kind != CELL_ALONE && check_name(kind, &err) != SFTN_OK) {
+        problem_add(p, kind->line, "%s", err.text);
+        return;
+    }
+    if (kind)
+        snprintf(text, sizeof text, "--%s=%s", kind->key, kind->value);
+    if (accept(c, &t, &code))
+        check_options(c, &t.args, p);
+    else
+        p->no_memory = true;
+    cli_args_free(&t.args);
+}
+
+/* Options of all trainings are those that train, teach and distill have in common. */
+static void check_common(const study *s, problems *p)
+{
+    cli_args args = {.argc = 0};
+    cli_data_options data;
+    cli_run_options run;
+    cli_machine_options machine;
+
+    cli_accept(&args, "data", "", cli_data_table, &data);
+    cli_accept(&args, "training", "", cli_run_table, &run);
+    cli_accept(&args, "machine", "", cli_machine_table, &machine);
+    for (int i = 0; i < s->common.nsettings; i++) {
+        const setting *t = &s->common.setting[i];
+        char near[96], hint[128] = "";
+
+        if (cli_has_option(&args, t->key))
+            continue;
+        if (cli_nearest_option(&args, t->key, near, sizeof near))
+            snprintf(hint, sizeof hint, "; did you mean '%s'?", near);
+        problem_add(p, t->line, "there is no option '%s' of all trainings%s", t->key, hint);
+    }
+}
+
+void cells_check(const study *s, const cells *c, problems *p)
+{
+    check_common(s, p);
+    for (int i = 0; i < c->n && !p->no_memory; i++)
+        check_cell(&c->list[i], p);
+}
+
+/* ---- the command line ---- */
+
+static bool add_argument(cell *c, const char *format, ...) SFTN_PRINTF(2, 3);
+static bool add_argument(cell *c, const char *format, ...)
+{
+    char *text = NULL;
+    va_list list;
+    int length;
+
+    va_start(list, format);
+    length = vasprintf(&text, format, list);
+    va_end(list);
+    if (length < 0)
+        return false;
+    /* The element after the last stays NULL. */
+    if (!add_element(&c->argv, c->argc + 1, sizeof *c->argv)) {
+        free(text);
+        return false;
+    }
+    c->argv[c->argc++] = text;
+    return true;
+}
+
+/* Options that experiments set otherwise than the command does. */
+static bool add_defaults(cell *c)
+{
+    return (option_of(c, "threads") || add_argument(c, "--threads=1")) &&
+           (option_of(c, "test") || add_argument(c, "--test=end"));
+}
+
+static bool make_line(const cells *all, cell *c)
+{
+    bool ok = add_element(&c->argv, 0, sizeof *c->argv) && add_argument(c, "%s", command_of(c));
+
+    if (c->kind == CELL_STUDENT)
+        ok = ok && add_argument(c, "--teacher=%s", all->list[c->teacher].dir);
+    for (int i = 0; i < c->noptions && ok; i++) {
+        const choice *o = &c->option[i];
+        const char *value = o->value;
+
+        if (strcmp(o->key, "from") == 0)
+            value = all->list[c->from].dir;
+        if (strcmp(o->key, "init-from-branch") == 0 && strcmp(o->value, "teacher") == 0)
+            value = all->list[c->teacher].dir;
+        ok = add_argument(c, "--%s=%s", option_name(c, o->key), value);
+    }
+    return ok && add_defaults(c);
+}
+
+void cell_command(const cell *c, char *buf, size_t size)
+{
+    size_t used = (size_t)snprintf(buf, size, "sftn");
+
+    for (int i = 0; i < c->argc && used < size; i++) {
+        const char *quote = strpbrk(c->argv[i], " \t\"'$&;()*?<>|\\") ? "'" : "";
+
+        used += (size_t)snprintf(buf + used, size - used, " %s%s%s", quote, c->argv[i], quote);
+    }
+}
+
+bool cell_parse(const cell *c, cli_training *t, int *code)
+{
+    *t = (cli_training){.args = {.argc = c->argc, .argv = c->argv}};
+    return accept(c, t, code) && cli_parse(&t->args, code);
+}
+
+/* ---- the hash ---- */
+
+void text_hash(const char *text, char hash[65])
+{
+    SHA256Data((const uint8_t *)text, strlen(text), hash);
+}
+
+static bool is_one_of(const char *name, const char *const *names)
+{
+    for (int i = 0; names[i]; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* Every option of the tables, but those that decide nothing or are written in another form. */
+static void write_options(FILE *f, const cli_training *t)
+{
+    static const char *const left_out[] = {"epochs",  "milestones", "batch-seed",   "threads",
+                                           "out",     "resume",     "overwrite",    "test",
+                                           "backend", "loader-threads", "save-minutes", NULL};
+
+    for (int i = 1; i < t->args.ngroups; i++) {
+        const cli_group *g = &t->args.group[i];
+        const bool shared = g->table == cli_run_table || g->table == cli_machine_table;
+
+        for (const sftn_option *o = g->table; o->name && g->table != cli_data_table; o++) {
+            char value[1024];
+
+            if (shared && is_one_of(o->name, left_out))
+                continue;
+            sftn_options_format(o, g->options, value, sizeof value);
+            fprintf(f, "%s%s %s\n", g->prefix, o->name, value);
+        }
+    }
+}
+
+/* SHA-256 of the file called name in path, or of path where that is a file; an error is printed. */
+static bool hash_file(FILE *f, const char *key, const char *path, const char *name, int *code)
+{
+    char file[640], hash[65];
+
+    cli_run_file(path, name, file, sizeof file);
+    if (!SHA256File(file, hash)) {
+        *code = cli_misuse("%s cannot be read", file);
+        return false;
+    }
+    fprintf(f, "%s %s\n", key, hash);
+    return true;
+}
+
+/* What a network starts from, other than at random. */
+static bool write_origin(FILE *f, const cells *all, const cell *c, const cli_training *t, int *code)
+{
+    const choice *branch = option_of(c, "init-from-branch");
+
+    if (c->kind == CELL_STUDENT)
+        fprintf(f, "teacher %s\n", all->list[c->teacher].hash);
+    if (branch)
+        fprintf(f, "branch %d\n", t->branch);
+    if (branch && strcmp(branch->value, "teacher") != 0)
+        return hash_file(f, "init-from-branch", branch->value, "branches", code);
+    if (c->from >= 0)
+        fprintf(f, "init-from %s\n", all->list[c->from].hash);
+    else if (t->init_from)
+        return hash_file(f, "init-from-file", t->init_from, "model", code);
+    return true;
+}
+
+static bool write_identity(FILE *f, const cells *all, cell *c, const cli_training *t, int *code)
+{
+    const char *student = cli_training_student(t), *milestones;
+    char machine[256];
+
+    cli_training_schedule(t, &c->epochs, &milestones);
+    sftn_backend_machine(t->machine.backend, machine, sizeof machine);
+    fprintf(f, "format %d, version %s\n", HASH_FORMAT, sftn_version());
+    fprintf(f, "network %s\n", t->network);
+    if (t->scheme.scheme)
+        fprintf(f, "scheme %s %s\n", t->scheme.scheme->name, student ? student : "");
+    if (t->method)
+        fprintf(f, "method %s, task-weight %.9g\n", t->method, (double)t->task_weight);
+    fprintf(f, "data %s\n", all->data[c->data].digest);
+    fprintf(f, "epochs %d, milestones %s\n", c->epochs, milestones ? milestones : "");
+    fprintf(f, "batch-seed %s\n", c->batch_seed);
+    fprintf(f, "backend %s (%s), threads %d\n", t->machine.backend, machine, c->threads);
+    write_options(f, t);
+    return write_origin(f, all, c, t, code);
+}
+
+static char *workload_text(const cells *all, const cell *c, const cli_training *t)
+{
+    const cell_data *d = &all->data[c->data];
+    const cell *teacher = c->kind == CELL_STUDENT ? &all->list[c->teacher] : NULL;
+    const char *student = cli_training_student(t);
+    char *text = NULL;
+
+    if (asprintf(&text, "%s of %s%s%s %s%s%s, batch %lld of %dx%dx%d, %s, %s%s, threads %d",
+                 t->network, teacher ? teacher->network : "itself",
+                 t->scheme.scheme ? " " : "", t->scheme.scheme ? t->scheme.scheme->name : "",
+                 student ? student : "", t->method ? "by " : "", t->method ? t->method : "",
+                 (long long)c->batch, d->channels, d->size, d->size, t->machine.backend,
+                 t->machine.precision == SFTN_BFLOAT16 ? "bfloat16" : "float32",
+                 t->machine.winograd ? "" : " without Winograd", c->threads) < 0)
+        return NULL;
+    return text;
+}
+
+static char *together_text(const cells *all, const cell *c, const cli_training *t)
+{
+    const cli_run_options *r = &t->run;
+    char *text = NULL;
+
+    if (asprintf(&text, "%s %s %lld %s %d %d %d %d %d %d %s %d %g", all->list[c->teacher].hash,
+                 all->data[c->data].digest, (long long)r->batch, c->batch_seed, r->augment, r->pad,
+                 r->flip, r->loader_threads, t->machine.precision, t->machine.winograd,
+                 t->machine.backend, c->threads, (double)t->min_teacher_accuracy) < 0)
+        return NULL;
+    return text;
+}
+
+/* ---- data sets ---- */
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* Open the data set that the options of a cell_data name, and fill the rest. */
+static int read_data(void *ctx)
+{
+    cell_data *d = ctx;
+    const sftn_dataset_info *info;
+    sftn_dataset *data;
+    int code;
+
+    if (!cli_open_data(&d->options, &data, &code))
+        return code;
+    info = sftn_dataset_get_info(data);
+    d->classes = info->classes;
+    d->channels = info->channels;
+    d->size = info->height;
+    memcpy(d->records, info->records, sizeof d->records);
+    sftn_dataset_digest(data, d->digest);
+    sftn_dataset_close(data);
+    return CLI_DONE;
+}
+
+/* The data set of t among those of all, opened once; -1 with *code set after an error. */
+static int find_data(cells *all, const cli_data_options *o, int *code)
+{
+    cell_data d = {.options = *o};
+
+    for (int i = 0; i < all->ndata; i++) {
+        const cli_data_options *p = &all->data[i].options;
+
+        if (same_text(p->data, o->data) && same_text(p->data_path, o->data_path) &&
+            p->limit == o->limit && p->validation == o->validation && p->data_seed == o->data_seed)
+            return i;
+    }
+    *code = in_child(read_data, &d, &d, sizeof d);
+    if (*code != CLI_DONE)
+        return -1;
+    if (!add_element(&all->data, all->ndata, sizeof *all->data)) {
+        *code = cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
+        return -1;
+    }
+    all->data[all->ndata] = d;
+    return all->ndata++;
+}
+
+/* ---- all of it ---- */
+
+static bool fill(cells *all, cell *c, const cli_training *t, int *code)
+{
+    sftn_model model;
+
+    c->data = find_data(all, &t->data, code);
+    if (c->data < 0)
+        return false;
+    sftn_set_threads(t->machine.threads);
+    c->threads = sftn_get_threads();
+    c->batch = t->run.batch;
+    if (sftn_model_find(t->network, &model, NULL) == SFTN_OK)
+        snprintf(c->network, sizeof c->network, "%s", model.name);
+    snprintf(c->batch_seed, sizeof c->batch_seed, "%lld",
+             (long long)(t->run.batch_seed < 0 ? t->run.seed : t->run.batch_seed));
+    return true;
+}
+
+static bool identify(cells *all, cell *c, const cli_training *t, const char *cache, int *code)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f;
+    bool ok;
+
+    if (!fill(all, c, t, code))
+        return false;
+    f = open_memstream(&text, &size);
+    ok = f && write_identity(f, all, c, t, code);
+    if (f)
+        fclose(f);
+    if (ok) {
+        text_hash(text, c->hash);
+        c->workload = workload_text(all, c, t);
+        c->together = c->kind == CELL_STUDENT ? together_text(all, c, t) : NULL;
+        snprintf(c->dir, sizeof c->dir, "%.400s/%s-%.16s", cache,
+                 c->kind == CELL_STUDENT ? "distill" : cli_training_student(t) ? "teach" : "train",
+                 c->hash);
+    }
+    free(text);
+    if (*code == CLI_DONE && (!text || !c->workload || (c->kind == CELL_STUDENT && !c->together)))
+        *code = cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
+    return *code == CLI_DONE;
+}
+
+/* The first cell that is the same training. */
+static int original(const cells *all, int number)
+{
+    for (int i = 0; i < number; i++)
+        if (strcmp(all->list[i].hash, all->list[number].hash) == 0)
+            return i;
+    return -1;
+}
+
+static int resolved(const cells *all, int number)
+{
+    return number >= 0 && all->list[number].same_as >= 0 ? all->list[number].same_as : number;
+}
+
+bool cells_identify(cells *all, const char *cache, int *code)
+{
+    *code = CLI_DONE;
+    for (int i = 0; i < all->n && *code == CLI_DONE; i++) {
+        cell *c = &all->list[i];
+        cli_training t = {.args.ngroups = 0};
+
+        c->teacher = resolved(all, c->teacher);
+        c->from = resolved(all, c->from);
+        if (!make_line(all, c))
+            *code = cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
+        else if (cell_parse(c, &t, code))
+            identify(all, c, &t, cache, code);
+        cli_args_free(&t.args);
+        if (*code == CLI_DONE)
+            c->same_as = original(all, i);
+    }
+    return *code == CLI_DONE;
+}

@@ -1,0 +1,339 @@
+/*
+ * plan.c: what of an experiment is in the cache, what is left to do, and how long that takes.
+ *
+ * The cost of a training follows from a few steps of its kind, timed once in a process of its own
+ * and kept in CACHE/rates.json.  An image that is only answered is counted as a third of one that
+ * is trained on: forward, without the gradients of activations and weights.
+ */
+#include "cli/experiment/experiment.h"
+
+#include "cli/workload.h"
+#include "sftn/report.h"
+
+#include <fnmatch.h>
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { TIMED_STEPS = 4 };
+
+static const double forward_share = 1.0 / 3.0;
+
+/* ---- states ---- */
+
+static bool holds(const cell *c, const char *name)
+{
+    char path[640];
+    struct stat st;
+
+    snprintf(path, sizeof path, "%s/%s", c->dir, name);
+    return stat(path, &st) == 0;
+}
+
+/* The summary is written last. */
+bool cell_is_done(const cell *c)
+{
+    return holds(c, "summary.json");
+}
+
+static void need(cells *all, int number)
+{
+    cell *c = &all->list[number];
+
+    if (c->state != CELL_LEFT)
+        return;
+    c->state = CELL_OPEN;
+    if (c->teacher >= 0)
+        need(all, c->teacher);
+    if (c->from >= 0)
+        need(all, c->from);
+}
+
+bool cell_is_hidden(const cells *all, const cell *c)
+{
+    return c->same_as >= 0 && strcmp(all->list[c->same_as].name, c->name) == 0;
+}
+
+bool cell_is_named(const cell *c, const char *only)
+{
+    return !only || fnmatch(only, c->name, 0) == 0;
+}
+
+void plan_states(cells *all, const char *only)
+{
+    for (int i = 0; i < all->n; i++) {
+        cell *c = &all->list[i];
+
+        c->cached = cell_is_done(c);
+        c->resumes = !c->cached && holds(c, "checkpoint.safetensors");
+        c->state = c->cached ? CELL_DONE : CELL_LEFT;
+    }
+    for (int i = 0; i < all->n; i++)
+        if (cell_is_named(&all->list[i], only))
+            need(all, all->list[i].same_as >= 0 ? all->list[i].same_as : i);
+}
+
+/* ---- timing ---- */
+
+typedef struct rate {
+    double step_s;  /* of a whole step */
+    double guide_s; /* of it, what students of one teacher share */
+    double phases;  /* epochs that the methods' own phases take more */
+} rate;
+
+static double now_s(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The shortest of a few runs. */
+static double fastest(void (*run)(void *), void *ctx)
+{
+    double best = -1.0;
+
+    for (int i = 0; i < TIMED_STEPS; i++) {
+        const double begin = now_s();
+
+        run(ctx);
+        if (best < 0.0 || now_s() - begin < best)
+            best = now_s() - begin;
+    }
+    return best;
+}
+
+static void run_step(void *w)
+{
+    cli_workload_run(w);
+}
+
+static void run_plan(void *plan)
+{
+    sftn_plan_run(plan);
+}
+
+static bool time_steps(const cells *all, const cell *c, rate *r)
+{
+    const cell_data *d = &all->data[c->data];
+    cli_training t;
+    cli_workload w = {0};
+    sftn_plan_options plan;
+    int code;
+    bool ok = cell_parse(c, &t, &code) && cli_plan_options(&t.machine, &plan, NULL) == SFTN_OK;
+    const cli_workload_options o = {
+        .workload = c->kind == CELL_STUDENT ? CLI_KD : CLI_SFTN_TEACHER,
+        .teacher = c->kind == CELL_STUDENT ? all->list[c->teacher].network : t.network,
+        .student = c->kind == CELL_STUDENT ? t.network : cli_training_student(&t),
+        .method = t.method,
+        .batch = c->batch,
+        .classes = d->classes,
+        .image_size = d->size,
+    };
+
+    ok = ok && cli_workload_new(&t.args, &o, &t.methods, &t.scheme, &plan, &w, &code);
+    if (ok) {
+        r->step_s = fastest(run_step, &w);
+        r->guide_s = sftn_stepper_guide_plan(w.stepper)
+                         ? fastest(run_plan, sftn_stepper_guide_plan(w.stepper))
+                         : 0.0;
+        r->phases = 0.0;
+        for (int i = 0; i < w.job.nphases; i++)
+            r->phases += w.job.phase[i].schedule.epochs;
+    }
+    cli_workload_free(&w);
+    cli_args_free(&t.args);
+    return ok;
+}
+
+typedef struct timing {
+    const cells *all;
+    const cell *cell;
+    rate rate;
+} timing;
+
+/* What is said of a cell that cannot be built is said when it is trained. */
+static int time_cell(void *ctx)
+{
+    timing *t = ctx;
+
+    if (!freopen("/dev/null", "w", stderr))
+        return CLI_FAILED;
+    return time_steps(t->all, t->cell, &t->rate) ? CLI_DONE : CLI_FAILED;
+}
+
+static bool time_in_child(const cells *all, const cell *c, rate *r)
+{
+    timing t = {.all = all, .cell = c};
+    const bool ok = in_child(time_cell, &t, &t.rate, sizeof t.rate) == CLI_DONE;
+
+    *r = t.rate;
+    return ok;
+}
+
+/* ---- rates that were measured before ---- */
+
+static double number_of(json_object *o, const char *key)
+{
+    json_object *value;
+
+    return json_object_object_get_ex(o, key, &value) ? json_object_get_double(value) : 0.0;
+}
+
+static bool find_rate(json_object *rates, const char *workload, rate *r)
+{
+    json_object *o;
+
+    if (!json_object_object_get_ex(rates, workload, &o))
+        return false;
+    *r = (rate){number_of(o, "step_s"), number_of(o, "guide_s"), number_of(o, "phases")};
+    return r->step_s > 0.0;
+}
+
+static void keep_rate(json_object *rates, const char *workload, const rate *r)
+{
+    json_object *o = json_object_new_object();
+
+    cli_add_number(o, "step_s", r->step_s);
+    cli_add_number(o, "guide_s", r->guide_s);
+    cli_add_number(o, "phases", r->phases);
+    json_object_object_add(rates, workload, o);
+}
+
+/* A file that cannot be written costs time only. */
+static void save_rates(json_object *rates, const char *cache, const char *path)
+{
+    if (cli_make_dirs(cache, NULL) == SFTN_OK)
+        cli_replace_file(path, json_object_to_json_string_ext(rates, JSON_C_TO_STRING_PRETTY),
+                         NULL);
+}
+
+/* ---- estimates ---- */
+
+/* How many open cells learn from the same teacher's answers as c. */
+static int companions(const cells *all, const cell *c)
+{
+    int n = 0;
+
+    for (int i = 0; i < all->n; i++)
+        n += all->list[i].state == CELL_OPEN && all->list[i].together && c->together &&
+             strcmp(all->list[i].together, c->together) == 0;
+    return n;
+}
+
+static double epochs_done(const cell *c)
+{
+    sftn_run run;
+    double n;
+
+    if (!c->resumes || sftn_run_read(c->dir, &run, NULL) != SFTN_OK)
+        return 0.0;
+    n = run.nepochs;
+    sftn_run_free(&run);
+    return n;
+}
+
+static double seconds_of(const cells *all, const cell *c, const rate *r, int together)
+{
+    const cell_data *d = &all->data[c->data];
+    const int others = companions(all, c);
+    const int sharing = others < together ? others : together;
+    const double guide = r->guide_s / (sharing > 1 ? sharing : 1);
+    const double step = r->step_s - r->guide_s + guide, batch = (double)c->batch;
+    const double epochs = c->epochs + r->phases - epochs_done(c);
+    const double train = (double)((d->records[SFTN_TRAIN] + c->batch - 1) / c->batch);
+    const double validation = (double)d->records[SFTN_VALIDATION] / batch;
+    const double test = 2.0 * (double)d->records[SFTN_TEST] / batch;
+
+    return step * (epochs * (train + forward_share * validation) + forward_share * test);
+}
+
+void plan_estimate(cells *all, const run_options *o)
+{
+    char path[640];
+    json_object *rates;
+    bool changed = false;
+
+    snprintf(path, sizeof path, "%s/rates.json", o->cache);
+    rates = json_object_from_file(path);
+    if (!json_object_is_type(rates, json_type_object)) {
+        json_object_put(rates);
+        rates = json_object_new_object();
+    }
+    for (int i = 0; i < all->n && !cli_stop_requested(NULL); i++) {
+        cell *c = &all->list[i];
+        rate r;
+        bool known;
+
+        if (c->state != CELL_OPEN)
+            continue;
+        known = find_rate(rates, c->workload, &r);
+        if (!known && o->time && time_in_child(all, c, &r)) {
+            keep_rate(rates, c->workload, &r);
+            known = changed = true;
+        }
+        c->seconds = known ? seconds_of(all, c, &r, o->together) : -1.0;
+    }
+    if (changed)
+        save_rates(rates, o->cache, path);
+    json_object_put(rates);
+}
+
+/* ---- what is said ---- */
+
+static const char *state_text(const cell *c)
+{
+    return c->state == CELL_DONE ? "cached" : c->state == CELL_LEFT ? "left out"
+           : c->resumes ? "to resume" : "to train";
+}
+
+void plan_print(const study *s, const cells *all, const run_options *o)
+{
+    int n = 0, done = 0, open = 0, unknown = 0, width = 4;
+    double total = 0.0;
+    char time[32];
+
+    for (int i = 0; i < all->n; i++) {
+        const cell *c = &all->list[i];
+
+        if (!cell_is_hidden(all, c) && (int)strlen(c->name) > width)
+            width = (int)strlen(c->name);
+        if (c->same_as >= 0)
+            continue;
+        n++;
+        done += c->state == CELL_DONE;
+        open += c->state == CELL_OPEN;
+        unknown += c->state == CELL_OPEN && c->seconds < 0.0;
+        total += c->state == CELL_OPEN && c->seconds > 0.0 ? c->seconds : 0.0;
+    }
+    for (int i = 0; i < all->n; i++) {
+        const cell *c = &all->list[i];
+        char line[4096];
+
+        if (c->same_as >= 0 && o->dry_run && !cell_is_hidden(all, c))
+            printf("%-*s  the same training as %s\n", width, c->name, all->list[c->same_as].name);
+        if (c->same_as >= 0 || (!o->dry_run && c->state != CELL_OPEN))
+            continue;
+        cli_format_duration(c->seconds, time, sizeof time);
+        printf("%-*s  %-9s  %8s  %s\n", width, c->name, state_text(c),
+               c->state == CELL_OPEN && c->seconds >= 0.0 ? time : "", c->dir);
+        cell_command(c, line, sizeof line);
+        if (o->dry_run)
+            printf("    %s\n", line);
+    }
+    cli_format_duration(total, time, sizeof time);
+    printf("%s: %d trainings, %d cached, %d to do", s->name, n, done, open);
+    if (open > unknown)
+        printf(", about %s of computing%s", time, unknown ? " for those with a known rate" : "");
+    if (open > unknown && o->jobs > 1) {
+        cli_format_duration(total / (o->jobs < open ? o->jobs : open), time, sizeof time);
+        printf(", %s with %d at a time", time, o->jobs);
+    }
+    printf("\n");
+    fflush(stdout);
+}

@@ -115,11 +115,20 @@ static void write_json(json_object *o, sftn_strbuf *out)
 
 /* ---- cells ---- */
 
+/* For programs: nine digits, or nothing. */
+static void add_number_cell(sftn_grid *grid, double x)
+{
+    if (isnan(x))
+        sftn_grid_cell(grid, "%s", "");
+    else
+        sftn_grid_cell(grid, "%.9g", x);
+}
+
 /* A measured number; "-" or nothing where it is NaN. */
 static void add_value(sftn_grid *grid, sftn_table_format format, double x, int m)
 {
     if (!readable(format))
-        sftn_grid_cell(grid, isnan(x) ? "" : "%.9g", x);
+        add_number_cell(grid, x);
     else if (isnan(x))
         sftn_grid_cell(grid, "-");
     else
@@ -151,7 +160,7 @@ static void add_sample(sftn_grid *grid, sftn_table_format format, const sftn_sam
     if (!readable(format)) {
         sftn_grid_cell(grid, "%d", s->n);
         for (size_t i = 0; i < SFTN_COUNT(part); i++)
-            sftn_grid_cell(grid, isnan(part[i]) ? "" : "%.9g", part[i]);
+            add_number_cell(grid, part[i]);
     } else if (s->n == 0) {
         sftn_grid_cell(grid, "-");
     } else if (difference && s->n == 1) {
@@ -284,10 +293,12 @@ static void fill_groups(sftn_grid *grid, const sftn_run_statistics *s, sftn_tabl
         for (int m = 0; m < SFTN_MEASURES; m++)
             if (shown[m])
                 add_sample(grid, format, &g->sample[m], m, false);
-        if (unfinished && !readable(format))
+        if (!readable(format))
             sftn_grid_cell(grid, "%d", g->unfinished);
+        else if (g->unfinished)
+            sftn_grid_cell(grid, "(%d not finished)", g->unfinished);
         else if (unfinished)
-            sftn_grid_cell(grid, g->unfinished ? "(%d not finished)" : "", g->unfinished);
+            sftn_grid_cell(grid, "%s", "");
     }
 }
 

@@ -1,7 +1,8 @@
 /*
  * training: a run's description, {"job": ..., "options": ...} as network files hold it, as a flat
  * list of members: {"job.scheme": "sftn", "job.scheme-options.lambda-kl": "3", ...}, without seeds
- * and without the places that something was read from.
+ * and without the places that something was read from; but with what is known of the training of
+ * that which was read.
  */
 #include "report/training.h"
 
@@ -61,17 +62,18 @@ static bool add_member(json_object *members, const char *path, json_object *valu
 /* The members of o, whose own path is `path`; taught: without those of a teacher. */
 static bool flatten(json_object *members, const char *path, json_object *o, bool taught)
 {
+    const bool from = is_place(path);
     bool ok = true;
 
     json_object_object_foreach(o, key, value) {
         sftn_strbuf b = {0};
 
-        if (is_seed(key) || (taught && is_teacher(key)))
+        if (is_seed(key) || (taught && is_teacher(key)) || (from && strcmp(key, "path") == 0))
             continue;
         sftn_strbuf_add(&b, "%s%s%s", path, path[0] ? "." : "", key);
         if (b.failed)
             ok = false;
-        else if (is_place(key))
+        else if (is_place(key) && !member(value, "job"))
             ok = ok && json_object_object_add(members, b.text, json_object_new_string("yes")) == 0;
         else if (json_object_is_type(value, json_type_object))
             ok = ok && flatten(members, b.text, value, taught);

@@ -51,7 +51,7 @@ bool sftn_describe_integer(struct json_object *object, const char *key, int64_t 
 bool sftn_describe_path(struct json_object *object, const char *key, const char *path);
 /*
  * A member object `key` with where a network was read, and what its file says of how it was
- * trained: {"path", "job", "options"}.  The origins of what it learned from are left out.
+ * trained: {"path", "job", "options"}, without its own teacher's.
  */
 bool sftn_describe_origin(struct json_object *object, const char *key, const char *path);
 /* A member object `key` with every option of the table; nothing where the table is empty. */

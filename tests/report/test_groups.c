@@ -148,6 +148,29 @@ TEST(labels_name_the_options_that_differ)
     sftn_run_statistics_free(&s);
 }
 
+/* What a network was trained on from counts by its own training, not by its place. */
+TEST(the_origin_of_initial_weights_tells_groups_apart)
+{
+    runs r = {0};
+    sftn_run_statistics s;
+
+    for (int i = 0; i < 4; i++) {
+        char text[512];
+
+        snprintf(text, sizeof text,
+                 "{\"job\":{\"task\":\"teach\",\"scheme\":\"sftn\",\"teacher\":\"resnet20\","
+                 "\"job-seed\":%d,\"init_from\":{\"path\":\"p%d\",\"job\":{\"scheme\":\"plain\","
+                 "\"job-seed\":%d},\"options\":{\"epochs\":%d}}}}", i % 2, i, i % 2,
+                 i < 2 ? 60 : 240);
+        add_run(&r, "x", i % 2, 50.0 + i, text);
+    }
+    s = group(&r, SFTN_GROUP_SEEDS, NULL);
+    CHECK_INT(s.ngroups, 2);
+    CHECK_TEXT(s.group[0].label, "resnet20 sftn epochs=60");
+    CHECK_INT(s.group[0].sample[SFTN_MEASURE_LAST].n, 2);
+    sftn_run_statistics_free(&s);
+}
+
 /* Where the teacher's file does not say how it was trained, its values are all that is known. */
 TEST(students_of_unknown_teachers_stay_apart)
 {

@@ -158,7 +158,7 @@ typedef struct sftn_train_options {
     int loader_threads;
     const char *dir;      /* run directory: checkpoint, model, log; made if absent */
     bool resume;          /* go on from dir's checkpoint */
-    bool test_at_end;     /* the test split is measured once, after the last epoch, not after each */
+    bool test_at_end;     /* the test split is measured once, after the last epoch */
     double save_minutes;  /* also save in mid-epoch this often; 0: at epoch ends only */
 } sftn_train_options;
 

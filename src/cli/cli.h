@@ -79,11 +79,12 @@ bool cli_parse(cli_args *a, int *code);
 void cli_args_free(cli_args *a);
 
 /*
- * Set an option as --name value does, without printing: ARGUMENT says what is wrong with the value
- * or that there is none of that name (prefix included); the nearest to it, false where none is near.
+ * Set an option as --name value does, without printing: ARGUMENT says what is wrong with the value,
+ * or that there is none of that name (prefix included).
  */
 sftn_status cli_set_option(cli_args *a, const char *name, const char *value, sftn_error *err);
 bool cli_has_option(const cli_args *a, const char *name);
+/* The name most like it, written to buf; false where none is near. */
 bool cli_nearest_option(const cli_args *a, const char *name, char *buf, size_t size);
 
 /* Whether --name was on the command line. */

@@ -286,7 +286,8 @@ static sftn_status measure_best(sftn_run_state *r, sftn_error *err)
 {
     sftn_params *p = r->job->params[0];
     const sftn_dataset_info *info = sftn_dataset_get_info(r->data);
-    const sftn_network_spec spec = {r->job->model, r->job->classes, info->channels, info->height, 0};
+    const sftn_network_spec spec = {r->job->model, r->job->classes, info->channels, info->height,
+                                    0};
     const size_t weights = (size_t)sftn_params_weight_size(p);
     const size_t states = (size_t)sftn_params_state_size(p);
     float *kept = sftn_calloc(weights + states, sizeof *kept);

@@ -2,10 +2,10 @@
  * cell.c: one training of an experiment: its options checked by the tables of its command, its
  * command line, and the hash under which its network is kept.
  *
- * The hash is SHA-256 of a text with everything that decides the network's bits: every option of the
- * command with its value, given or not; the data set's digest; the hash of the teacher; the number
- * of threads, the backend and the machine's kernels; versions.  Where files lie, how often a run is
- * saved and what it is called do not enter.
+ * The hash is SHA-256 of a text with everything that decides the network's bits: every option of
+ * the command with its value, given or not; the data set's digest; the hash of the teacher; the
+ * number of threads, the backend and the machine's kernels; versions.  Where files lie, how often a
+ * run is saved and what it is called do not enter.
  */
 #include "cli/experiment/experiment.h"
 
@@ -320,7 +320,6 @@ static bool write_identity(FILE *f, const cells *all, cell *c, const cli_trainin
     return write_origin(f, all, c, t, code);
 }
 
-/* Text that is written by write_x(f, ...), in new memory. */
 static char *workload_text(const cells *all, const cell *c, const cli_training *t)
 {
     const cell_data *d = &all->data[c->data];
@@ -339,15 +338,26 @@ static char *workload_text(const cells *all, const cell *c, const cli_training *
     return text;
 }
 
+/* What the methods take of each image: the first that takes several views speaks for all. */
+static sftn_views views_of(const cli_methods *m)
+{
+    for (int i = 0; i < m->n; i++)
+        if (m->method[i]->views.n > 1)
+            return m->method[i]->views;
+    return (sftn_views){.n = 1};
+}
+
 static char *together_text(const cells *all, const cell *c, const cli_training *t)
 {
     const cli_run_options *r = &t->run;
+    const sftn_views views = views_of(&t->methods);
     char *text = NULL;
 
-    if (asprintf(&text, "%s %s %lld %s %d %d %d %d %d %d %s %d", all->list[c->teacher].hash,
-                 all->data[c->data].digest, (long long)r->batch, c->batch_seed, r->augment, r->pad,
-                 r->flip, r->loader_threads, t->machine.precision, t->machine.winograd,
-                 t->machine.backend, c->threads) < 0)
+    if (asprintf(&text, "%s %s %lld %s %d %d %d %d %d %d %s %d %g %d %d",
+                 all->list[c->teacher].hash, all->data[c->data].digest, (long long)r->batch,
+                 c->batch_seed, r->augment, r->pad, r->flip, r->loader_threads,
+                 t->machine.precision, t->machine.winograd, t->machine.backend, c->threads,
+                 (double)t->min_teacher_accuracy, views.n, views.turned) < 0)
         return NULL;
     return text;
 }

@@ -2,7 +2,7 @@
  * expand.c: all combinations of an experiment's lists, as cells.
  *
  * For every combination of the options common to all and every seed: each teacher; each student
- * alone; and each student by each method from each teacher.  A later option replaces an earlier one:
+ * alone; and each student by each method from each teacher.  A later option replaces an earlier:
  * of all trainings, then of the student, the method or the teacher.
  */
 #include "cli/experiment/experiment.h"
@@ -75,7 +75,7 @@ static void add_text(char *buf, size_t size, const char *text)
     snprintf(buf + used, size - used, "%s", text);
 }
 
-/* "-lambda-kl0.3" for options of e in which cells differ, networks and methods by themselves. */
+/* "-lambda-kl=0.3" for options of e in which cells differ, networks and methods by themselves. */
 static void add_varying(cell *c, const entry *e, const cell *but)
 {
     for (int i = 0; e && i < e->nsettings; i++)
@@ -94,6 +94,7 @@ static void add_varying(cell *c, const entry *e, const cell *but)
                 continue;
             add_text(c->group, sizeof c->group, "-");
             add_text(c->group, sizeof c->group, plain ? "" : o->key);
+            add_text(c->group, sizeof c->group, plain ? "" : "=");
             add_text(c->group, sizeof c->group, o->value);
         }
     for (char *p = c->group; *p; p++)

@@ -1,6 +1,6 @@
 /*
- * experiment.h: experiments: a YAML file becomes cells, a cell is one training and its command line,
- * and its network lies in a cache under a hash of all that determines it.
+ * experiment.h: a YAML file becomes cells; a cell is one training and its command line, and its
+ * network lies in a cache under a hash of all that determines it.
  *
  *     read.c     the file: teachers, students, methods, seeds, each option with its values
  *     expand.c   all combinations, as cells
@@ -111,7 +111,7 @@ typedef enum cell_state {
 
 typedef struct cell {
     cell_kind kind;
-    char name[256];  /* "small-kd-of-friendly-lambda-kl0.3-seed1" */
+    char name[256];  /* "small-kd-of-friendly-lambda-kl=0.3-seed1" */
     char group[256]; /* the same without the seed */
     const char *teacher_name, *student_name, *method_name; /* entries' names, or NULL */
     choice *option;
@@ -212,8 +212,8 @@ bool cell_is_named(const cell *c, const char *only);
 typedef enum pool_end { POOL_DONE, POOL_FAILED, POOL_TIME, POOL_INTERRUPTED } pool_end;
 
 /*
- * Train all open cells in child processes, o->jobs at a time.  seconds: how long at most, 0: without
- * limit.  changed is called after each cell that has ended.
+ * Train all open cells in child processes, o->jobs at a time.  seconds: how long at most, 0:
+ * without limit.  changed is called after each cell that has ended.
  */
 pool_end pool_run(cells *c, const run_options *o, double seconds,
                   void (*changed)(void *ctx), void *ctx);

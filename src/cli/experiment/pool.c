@@ -6,8 +6,8 @@
  * given to one child; where such a group does not end well, its members are tried one by one.
  *
  * A child holds a lock on its run directories, released when it ends in whatever way: several
- * experiments may share a cache.  It is told to stop when this process ends.  What a child says goes
- * to output.txt in its (first) run directory, whose last sentence is the error that is reported.
+ * experiments may share a cache.  It is told to stop when this process ends.  What a child says
+ * goes to output.txt in its (first) run directory, whose last sentence is the error reported.
  */
 #include "cli/experiment/experiment.h"
 

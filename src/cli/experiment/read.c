@@ -35,7 +35,7 @@ static yaml_node_t *node_of(study *s, int index)
 static bool is_word(const char *text)
 {
     return text[0] && strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                   "_.+") == strlen(text) && strcmp(text, ".") != 0 &&
+                                   "_.+-") == strlen(text) && strcmp(text, ".") != 0 &&
            strcmp(text, "..") != 0;
 }
 
@@ -134,7 +134,8 @@ const entry *entry_find(const entries *e, const char *name)
     return NULL;
 }
 
-static entry *add_entry(entries *all, const section_kind *kind, const yaml_node_t *node, problems *p)
+static entry *add_entry(entries *all, const section_kind *kind, const yaml_node_t *node,
+                        problems *p)
 {
     const char *name = yaml_text(node, kind->noun, p);
     const entry *other = name ? entry_find(all, name) : NULL;
@@ -143,7 +144,7 @@ static entry *add_entry(entries *all, const section_kind *kind, const yaml_node_
         return NULL;
     if (!is_word(name)) {
         problem_add(p, yaml_line(node), "the name '%s' has other characters than letters, digits "
-                    "and _ . +", name);
+                    "and _ . + -", name);
         return NULL;
     }
     if (other) {
@@ -236,7 +237,7 @@ static void read_section(study *s, const char *name, const yaml_node_t *node, pr
         s->name = yaml_text(node, "'name'", p);
         if (s->name && !is_word(s->name))
             problem_add(p, yaml_line(node), "the name '%s' has other characters than letters, "
-                        "digits and _ . +", s->name);
+                        "digits and _ . + -", s->name);
     } else if (strcmp(name, "data") == 0 || strcmp(name, "common") == 0) {
         char what[64];
 

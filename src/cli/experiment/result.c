@@ -1,8 +1,8 @@
 /*
  * result.c: what came of an experiment: results.json with a row for each network, and a table.
  *
- * Both follow from the cache alone, so that an interrupted run ends in the same as one that was not,
- * but for times.
+ * Both follow from the cache alone: an interrupted run ends in the same as one that was not, but
+ * for times.
  */
 #include "cli/experiment/experiment.h"
 

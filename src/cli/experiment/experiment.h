@@ -222,6 +222,7 @@ pool_end pool_run(cells *c, const run_options *o, double seconds,
 
 /* results.json of what there is up to now, atomically. */
 sftn_status results_write(const study *s, cells *c, const char *path, sftn_error *err);
-void results_print(const cells *c);
+/* A line for each cell; means and differences where there are several seeds. */
+sftn_status results_print(const study *s, const cells *c, sftn_error *err);
 
 #endif

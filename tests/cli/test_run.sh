@@ -17,16 +17,16 @@ methods:
   fitnets: {}
 alon: true
 E_O_F
-expect 2 "" "sftn: ten.yaml, line 1: unknown data set 'shaps'; did you mean 'shapes'[?]
+expect 2 "" "sftn: ten.yaml, line 1: no data set called \"shaps\"; did you mean \"shapes\"[?]
 sftn: ten.yaml, line 2: option batch: '0', expected a whole number from 1 to 65536
 sftn: ten.yaml, line 2: there is no option 'epoch' of all trainings; did you mean 'epochs'[?]
-sftn: ten.yaml, line 4: *resnet9*
+sftn: ten.yaml, line 4: no model called \"resnet9\"; did you mean \"resnet8\"[?]
 sftn: ten.yaml, line 5: there is no option 'lamda-kl' of a teacher; did you mean 'lambda-kl'[?]
+sftn: ten.yaml, line 6: no teacher called \"plan\"; did you mean \"plain\"[?]
 sftn: ten.yaml, line 6: option detach: 'perhaps', expected true or false
-sftn: ten.yaml, line 6: there is no teacher 'plan'; did you mean 'plain'[?]
 sftn: ten.yaml, line 9: method kd: option temperature: '-4', expected a number from 0.01 to 1000
 sftn: ten.yaml, line 10: no distillation method called \"fitnets\"; did you mean \"fitnet\"[?]
-sftn: ten.yaml, line 11: there is no section 'alon'; did you mean 'alone'[?]" run ten.yaml
+sftn: ten.yaml, line 11: no section called \"alon\"; did you mean \"alone\"[?]" run ten.yaml
 [[ $(wc -l <stderr) -eq 10 ]] || fail "ten mistakes are not ten messages: $err"
 
 printf 'teachers: {a: [\n' >broken.yaml

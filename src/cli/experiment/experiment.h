@@ -36,8 +36,6 @@ typedef struct problems {
 void problem_add(problems *p, int line, const char *format, ...) SFTN_PRINTF(3, 4);
 /* All of them on stderr, by lines; the exit code. */
 int problems_print(problems *p);
-/* "; did you mean 'X'?", or nothing, written to buf; names end with NULL. */
-const char *did_you_mean(const char *name, const char *const *names, char *buf, size_t size);
 
 /* The only document of a file, deleted with yaml_document_delete; false: not read, a problem. */
 bool yaml_read(const char *path, yaml_document_t *document, problems *p);

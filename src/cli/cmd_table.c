@@ -39,12 +39,13 @@ static const sftn_option table[] = {
 };
 
 static const cli_usage usage = {
-    .arguments = "RUN... [--group seeds] [--against NAME] [--format text] [--plot FILE]",
-    .text = "Reads run directories, finished or not.  Accuracy is top-1 on the test images: that\n"
-            "of the last epoch in one column, that of the epoch that was best on held-out\n"
-            "images (--validation) in another.  Training accuracy is of the augmented batches of\n"
-            "the last epoch.  Agreement (equal top-1 answers) and KL(teacher || student) are with\n"
-            "the run's own teacher.\n"
+    .arguments = "RUN|RESULTS.json... [--group seeds] [--against NAME] [--plot FILE]",
+    .text = "Reads run directories, finished or not, and results of 'sftn run', whose runs are\n"
+            "called as there: --group names takes their seeds together.  Accuracy is top-1 on the\n"
+            "test images: that of the last epoch in one column, that of the epoch that was best\n"
+            "on held-out images (--validation) in another.  Training accuracy is of the augmented\n"
+            "batches of the last epoch.  Agreement (equal top-1 answers) and\n"
+            "KL(teacher || student) are with the run's own teacher.\n"
             "\n"
             "With --group the means over seeds of finished runs, their standard deviations, and\n"
             "differences between groups with Student's intervals for the mean, from the seeds\n"
@@ -79,17 +80,13 @@ static sftn_status draw(const sftn_run *runs, int n, const sftn_run_statistics *
 
 static int show(const cli_args *args, const table_options *opt)
 {
-    const int n = args->nfiles;
     const bool grouped = opt->group != SFTN_GROUP_NONE;
-    sftn_run *runs = calloc((size_t)n, sizeof *runs);
+    sftn_run *runs;
+    int n;
     sftn_run_statistics s = {0};
     sftn_error err = {0};
-    sftn_status status = SFTN_OK;
+    sftn_status status = cli_read_runs(args->file, args->nfiles, &runs, &n, &err);
 
-    if (!runs)
-        return cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
-    for (int i = 0; i < n && status == SFTN_OK; i++)
-        status = sftn_run_read(args->file[i], &runs[i], &err);
     if (status == SFTN_OK && grouped)
         status = sftn_runs_group(runs, n, (sftn_grouping)opt->group, opt->against,
                                  cli_decimal(opt->level), &s, &err);
@@ -98,9 +95,7 @@ static int show(const cli_args *args, const table_options *opt)
     if (status == SFTN_OK && opt->plot)
         status = draw(runs, n, grouped ? &s : NULL, opt, &err);
     sftn_run_statistics_free(&s);
-    for (int i = 0; i < n; i++)
-        sftn_run_free(&runs[i]);
-    free(runs);
+    cli_free_runs(runs, n);
     return status == SFTN_OK ? CLI_DONE : cli_fail(&err);
 }
 

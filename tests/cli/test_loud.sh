@@ -13,6 +13,9 @@ guessing has 4.17%: expected 8.33% or more; --min-teacher-accuracy sets another 
 any teacher" "${distill[@]}" --out refused
 expect 1 "" "sftn: teacher/model.safetensors has *% of the test images of shapes right: expected \
 90.50% or more; *" "${distill[@]}" --min-teacher-accuracy 90.5 --out refused
+expect 1 "" "sftn: teacher/model.safetensors has *% of the validation images of shapes right: \
+expected 100.00% or more; *" "${distill[@]}" --min-teacher-accuracy 100 --validation 16 --test end \
+    --out refused
 [[ ! -e refused ]] || fail "a refused teacher left a run directory"
 expect 2 "" "sftn: option min-teacher-accuracy: *101*" "${distill[@]}" --min-teacher-accuracy 101
 expect 0 "*" "teacher teacher/model.safetensors: test top-1 *%

@@ -153,7 +153,7 @@ for seed in 1 2; do
         --out friendly$seed
     for teacher in plain friendly; do
         expect 0 "*" "*" distill --teacher $teacher$seed --student resnet8 --method kd,at --epochs 1 \
-            --seed $seed "${tiny[@]}" --out of-$teacher$seed
+            --seed $seed "${any[@]}" "${tiny[@]}" --out of-$teacher$seed
     done
 done
 students=(of-plain1/* of-plain2/* of-friendly1/* of-friendly2/*)

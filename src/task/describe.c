@@ -46,17 +46,10 @@ bool sftn_describe_path(struct json_object *object, const char *key, const char 
     return sftn_describe_text(object, key, text);
 }
 
-static struct json_object *member_of(struct json_object *object, const char *key)
-{
-    struct json_object *value = NULL;
-
-    return object && json_object_object_get_ex(object, key, &value) ? value : NULL;
-}
-
 /* Origins of origins: only that of a network which was trained on is kept, one step back. */
 static void cut_origins(struct json_object *job)
 {
-    struct json_object *before = member_of(member_of(job, "init_from"), "job");
+    struct json_object *before = sftn_json_member(sftn_json_member(job, "init_from"), "job");
 
     json_object_object_del(job, "teacher_from");
     if (before) {

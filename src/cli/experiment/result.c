@@ -37,6 +37,15 @@ static json_object *varying(const cell *c)
     return o;
 }
 
+/* How a teacher is trained; the command's own default unless given. */
+static const char *scheme_of(const cell *c)
+{
+    for (int i = 0; i < c->noptions; i++)
+        if (strcmp(c->option[i].key, "scheme") == 0)
+            return c->option[i].value;
+    return "sftn";
+}
+
 static void add_identity(const cells *all, const cell *c, json_object *o)
 {
     static const char *const kinds[] = {"teacher", "alone", "student"};
@@ -47,6 +56,7 @@ static void add_identity(const cells *all, const cell *c, json_object *o)
     add_string(o, "kind", kinds[c->kind]);
     add_string(o, "network", c->network);
     add_string(o, "teacher", c->teacher_name);
+    add_string(o, "scheme", c->kind == CELL_TEACHER ? scheme_of(c) : NULL);
     add_string(o, "student", c->student_name);
     add_string(o, "method", c->method_name);
     json_object_object_add(o, "seed", json_object_new_int64(strtoll(c->seed, NULL, 10)));

@@ -30,7 +30,10 @@ typedef struct sftn_mutual {
     size_t options_size;
     double weight; /* default factor of the loss, beside a cross-entropy of weight 1 */
     bool own_views; /* each network has a crop and a mirroring of its own of the same images */
-    /* Append what network i learns from the others, a scalar; without gradient into those. */
+    /*
+     * Append what network i learns from the others, a scalar; without gradient into those, unless
+     * an option asks for it.
+     */
     sftn_value (*loss)(const sftn_mutual_args *args, int i);
 } sftn_mutual;
 

@@ -158,15 +158,16 @@ typedef struct sftn_train_options {
     int loader_threads;
     const char *dir;      /* run directory: checkpoint, model, log; made if absent */
     bool resume;          /* go on from dir's checkpoint */
-    bool test_at_end;     /* the test split is measured once, after the last epoch, not after each */
+    bool test_at_end;     /* the test split is measured once, after the last epoch */
     double save_minutes;  /* also save in mid-epoch this often; 0: at epoch ends only */
 } sftn_train_options;
 
 /*
  * How strongly the terms of a loss pull at the networks that they are to teach: norms of their
  * gradients on one batch, each with its weight (and without warm-up), beside that of the labels'
- * term.  Published weights give ratios from SFTN_WEAK_PULL to SFTN_STRONG_PULL, with room: what
- * lies outside trains nothing, or leaves nothing of the labels.
+ * term.  The methods' published weights give ratios from 0.01 (vid) to 55 (fitnet), see
+ * docs/numerics.md: what lies beyond these bounds, ten times as far, trains nothing or leaves
+ * nothing of the labels.
  */
 #define SFTN_WEAK_PULL   1e-3
 #define SFTN_STRONG_PULL 1e3

@@ -267,6 +267,8 @@ void cli_use_methods(const cli_methods *m, sftn_distill_options *options);
 
 /* ---- options of a training (run.c) ---- */
 
+enum { CLI_TEST_EACH, CLI_TEST_END }; /* when the test images are seen */
+
 typedef struct cli_run_options {
     int epochs;
     int64_t batch, seed, batch_seed;
@@ -275,7 +277,8 @@ typedef struct cli_run_options {
     int schedule;
     float momentum, weight_decay, dot, clip, ema, smoothing;
     bool nesterov, augment;
-    int pad, flip, loader_threads, test;
+    int pad, flip, loader_threads;
+    int test; /* CLI_TEST_... */
     const char *out;
     bool resume, overwrite;
     float save_minutes;
@@ -319,8 +322,8 @@ bool cli_check_directories(cli_job *jobs, int n, int *code);
 /* The network that others imitate. */
 typedef struct cli_teacher {
     const char *file;
-    bool measured;
-    sftn_scores scores; /* on the test images */
+    bool measured; /* on the test images: */
+    sftn_scores scores;
 } cli_teacher;
 
 /*

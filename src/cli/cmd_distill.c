@@ -16,8 +16,9 @@ static const sftn_option table[] = {
      "factor of the cross-entropy with the labels; -1 is the methods' own", NULL, NULL},
     {"min-teacher-accuracy", SFTN_OPT_FLOAT, offsetof(cli_training, min_teacher_accuracy), -1,
      -1, 100,
-     "refuse a teacher that has fewer percent of the test images right; -1 is twice what guessing "
-     "has, or 10 points above it where that is less; 0 takes any, unmeasured",
+     "refuse a teacher that has fewer percent of the test images right (with --test end: of those "
+     "held out); -1 is twice what guessing has, or 10 points above it where that is less; 0 takes "
+     "any, unmeasured",
      NULL, NULL},
     {"init-from-branch", SFTN_OPT_STRING, offsetof(cli_training, init_from_branch), 0, 0, 0,
      "start the student's later stages and head from a branch in this file", "FILE", NULL},
@@ -35,7 +36,7 @@ static const cli_usage usage = {
             "directory is filled as by 'sftn train'; agreement with the teacher is measured at\n"
             "the end.  Before it begins, the teacher is measured on the test images, and the\n"
             "norm of each term's gradient is told as a multiple of the labels': with published\n"
-            "weights some are a hundredth, some a hundred times it.\n"
+            "weights from a hundredth (vid) to some fifty times it (fitnet).\n"
             "\n"
             "Lists train all combinations at once: --student resnet8,resnet14 --method kd,at+kd\n"
             "--seed 1,2,3 are twelve students.  --task-weight, --branch and options of methods\n"
@@ -179,33 +180,48 @@ static double least_accuracy(const distillation *d)
     return asked < 0.0 ? guessed + fmin(guessed, 10.0) : asked;
 }
 
-/* Measure the teacher on all test images before hours are spent with it. */
+/*
+ * The images that the teacher is measured on: all test images; where those are to be seen but once,
+ * the held-out ones.
+ */
+static sftn_split split_for_teacher(const distillation *d)
+{
+    const sftn_dataset_info *info = sftn_dataset_get_info(d->data);
+    const bool spare = d->student[0].t.run.test == CLI_TEST_END;
+
+    return info->records[SFTN_VALIDATION] > 0 && (spare || info->records[SFTN_TEST] < 1)
+               ? SFTN_VALIDATION : SFTN_TEST;
+}
+
+/* Measure the teacher before hours are spent with it. */
 static sftn_status measure_teacher(distillation *d, sftn_error *err)
 {
     const sftn_dataset_info *info = sftn_dataset_get_info(d->data);
     const bool asked = d->student[0].t.min_teacher_accuracy > 0.0f;
+    const sftn_split split = split_for_teacher(d);
+    const char *images = split == SFTN_TEST ? "test" : "validation";
     const double least = least_accuracy(d);
     cli_teacher *t = &d->measured;
     char near[64] = "";
     sftn_status status;
 
-    if (least <= 0.0 || (info->records[SFTN_TEST] < 1 && !asked))
+    if (least <= 0.0 || (info->records[split] < 1 && !asked))
         return SFTN_OK;
-    if (info->records[SFTN_TEST] < 1)
+    if (info->records[split] < 1)
         return sftn_fail(err, SFTN_ERR_ARGUMENT,
                          "--min-teacher-accuracy needs test images, %s has none", info->name);
-    status = sftn_evaluate(&d->teacher, d->data, SFTN_TEST, &d->plan, &t->scores, err);
+    status = sftn_evaluate(&d->teacher, d->data, split, &d->plan, &t->scores, err);
     if (status != SFTN_OK)
         return status;
     if (!asked)
         snprintf(near, sizeof near, ", where guessing has %.2f%%", 100.0 / d->teacher.classes);
     if (t->scores.top1 < least)
         return sftn_fail(err, SFTN_ERR_ARGUMENT,
-                         "%s has %.2f%% of the test images of %s right%s: expected %.2f%% or more; "
+                         "%s has %.2f%% of the %s images of %s right%s: expected %.2f%% or more; "
                          "--min-teacher-accuracy sets another bound, 0 takes any teacher",
-                         t->file, t->scores.top1, info->name, near, least);
-    t->measured = true;
-    fprintf(stderr, "teacher %s: test top-1 %.2f%%\n", t->file, t->scores.top1);
+                         t->file, t->scores.top1, images, info->name, near, least);
+    t->measured = split == SFTN_TEST;
+    fprintf(stderr, "teacher %s: %s top-1 %.2f%%\n", t->file, images, t->scores.top1);
     return SFTN_OK;
 }
 

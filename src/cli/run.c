@@ -10,7 +10,6 @@
 #define FIELD(name) offsetof(cli_run_options, name)
 
 enum { FLIP_AUTO, FLIP_YES, FLIP_NO };
-enum { TEST_EACH, TEST_END };
 
 /* Defaults are the CIFAR-100 recipe of the CRD benchmark. */
 const sftn_option cli_run_table[] = {
@@ -55,7 +54,7 @@ const sftn_option cli_run_table[] = {
      NULL, NULL},
     {"loader-threads", SFTN_OPT_INT, FIELD(loader_threads), 1, 1, 256,
      "threads that prepare batches", NULL, NULL},
-    {"test", SFTN_OPT_CHOICE, FIELD(test), TEST_EACH, 0, 1,
+    {"test", SFTN_OPT_CHOICE, FIELD(test), CLI_TEST_EACH, 0, 1,
      "measure on the test images after each epoch, or once, after the last", "each|end", NULL},
     {"out", SFTN_OPT_STRING, FIELD(out), 0, 0, 0,
      "run directory; unless given, a name under runs/ made from the command", "DIR", NULL},
@@ -114,7 +113,7 @@ sftn_status cli_train_options(const cli_run *run, sftn_train_options *t, sftn_er
         .loader_threads = o->loader_threads,
         .dir = run->dir,
         .resume = run->resume,
-        .test_at_end = o->test == TEST_END,
+        .test_at_end = o->test == CLI_TEST_END,
         .save_minutes = cli_decimal(o->save_minutes),
     };
     if (run->milestones)

@@ -3,7 +3,8 @@
  *
  *     L_i = T^2 KL(softmax(z / T) || softmax(z_i / T))
  *
- * for each network, T = 2; z is what all answers make together, a constant:
+ * for each network, T = 2; z is what all answers make together, a constant (unless the option
+ * `detach` is off: the paper's word on it is not known):
  *
  *     minlogit   the smallest over networks of z_k - z_k[label], element by element
  *     naive      for each image the answer with the smallest cross-entropy
@@ -23,6 +24,7 @@ enum { MINLOGIT, NAIVE, LINEAR };
 typedef struct kdcl_options {
     float temperature;
     int ensemble, steps;
+    bool detach;
 } kdcl_options;
 
 static const sftn_option kdcl_option_table[] = {
@@ -33,6 +35,8 @@ static const sftn_option kdcl_option_table[] = {
      "the batch's best weighted mean", "minlogit|naive|linear", NULL},
     {"steps", SFTN_OPT_INT, offsetof(kdcl_options, steps), 20, 1, 200,
      "steps in which linear seeks its weights (a choice made here, not the paper's)", NULL, NULL},
+    {"detach", SFTN_OPT_BOOL, offsetof(kdcl_options, detach), 1.0, 0.0, 1.0,
+     "what all learn from has no gradient into the networks that make it (proposed)", NULL, NULL},
     SFTN_OPTION_END,
 };
 
@@ -125,11 +129,13 @@ static sftn_value best_combination(const sftn_mutual_args *a)
 static sftn_value kdcl_loss(const sftn_mutual_args *a, int i)
 {
     const kdcl_options *opt = a->options;
-    const sftn_value together = opt->ensemble == NAIVE    ? best_answers(a)
-                                : opt->ensemble == LINEAR ? best_combination(a)
-                                                          : smallest_logits(a);
+    sftn_value together = opt->ensemble == NAIVE    ? best_answers(a)
+                          : opt->ensemble == LINEAR ? best_combination(a)
+                                                    : smallest_logits(a);
 
-    return sftn_kl_divergence(a->g, sftn_detach(a->g, together), a->logits[i], opt->temperature);
+    if (opt->detach)
+        together = sftn_detach(a->g, together);
+    return sftn_kl_divergence(a->g, together, a->logits[i], opt->temperature);
 }
 
 const sftn_mutual sftn_mutual_kdcl = {

@@ -5,8 +5,9 @@
  *
  * The teacher's feature is taken as normally distributed around m(f_s), three 1x1 convolutions
  * without bias with ReLU between them, with one variance a channel, v_c = softplus(l_c) + 1e-5.
- * m and l are trained with the student; v begins at 5.  Where sizes differ, the larger map is
- * average-pooled to the smaller one.  The loss may be negative.
+ * m and l are trained with the student; v begins at 5.  (mdistiller leaves l out of its optimizer:
+ * v stays 5.)  Where sizes differ, the larger map is average-pooled to the smaller one.  The loss
+ * may be negative.
  */
 #include "distill/distill.h"
 
@@ -16,11 +17,14 @@ static const float eps = 1e-5f;
 
 typedef struct vid_options {
     float variance;
+    bool train_variance;
 } vid_options;
 
 static const sftn_option vid_option_table[] = {
     {"variance", SFTN_OPT_FLOAT, offsetof(vid_options, variance), 5.0, 0.001, 1000.0,
      "variance that training begins with", NULL, NULL},
+    {"train-variance", SFTN_OPT_BOOL, offsetof(vid_options, train_variance), 1.0, 0.0, 1.0,
+     "train it, as the CRD benchmark does; else it stays, as in mdistiller", NULL, NULL},
     SFTN_OPTION_END,
 };
 
@@ -52,7 +56,11 @@ static sftn_value variance(const sftn_distill_args *a, int i, sftn_value f)
         .scale = (float)log(expm1((double)opt->variance - (double)eps)),
     };
 
-    return sftn_shift(a->g, sftn_softplus(a->g, sftn_nn_param(&s, "log_scale", &spec, NULL)), eps);
+    sftn_value l = sftn_nn_param(&s, "log_scale", &spec, NULL);
+
+    if (!opt->train_variance)
+        l = sftn_detach(a->g, l);
+    return sftn_shift(a->g, sftn_softplus(a->g, l), eps);
 }
 
 static sftn_value vid_loss(const sftn_distill_args *a)

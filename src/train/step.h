@@ -24,7 +24,7 @@ void sftn_feed_images(const sftn_feed *f, const sftn_batch *batch);
 void sftn_feed_labels(const sftn_feed *f, const sftn_batch *batch);
 void sftn_feed_epoch(const sftn_feed *f, int64_t epoch);
 
-/* The job's graph of one phase for that shape of image; free jg->g also after a failure. */
+/* The job's graph of one phase for that shape of one view; free jg->g also after a failure. */
 sftn_status sftn_job_build(sftn_job *job, int phase, sftn_shape image, sftn_job_graph *jg,
                            sftn_error *err);
 /* The leaves of trained weights of g, of one store or of all (only NULL); leaf[] has g's nodes. */
@@ -40,7 +40,7 @@ typedef struct sftn_train_step {
     sftn_plan *plan;
     sftn_feed feed;
     sftn_terms terms; /* names and weights; the values belong to graph */
-    sftn_shape image; /* of a batch */
+    sftn_shape image; /* of a batch's one view */
     bool main;        /* of the main phase */
     bool guided;      /* reads what a guide computes (sftn_guide_open) */
     sftn_span *span;  /* the weights that the loss reaches */

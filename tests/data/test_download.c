@@ -258,7 +258,7 @@ TEST(built_in_and_unknown_sets_are_not_downloaded)
     CHECK_FAILS(sftn_data_get("shapes", NULL, NULL, NULL, &err), SFTN_ERR_ARGUMENT, &err,
                 "shapes is built in");
     CHECK_FAILS(sftn_data_get("cifar1000", NULL, NULL, NULL, &err), SFTN_ERR_ARGUMENT, &err,
-                "did you mean 'cifar100'");
+                "did you mean \"cifar100\"?");
 }
 
 /* With no way out, `data get` makes its directory and says what failed. */

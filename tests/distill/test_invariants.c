@@ -201,6 +201,20 @@ TEST(vid_of_a_perfect_mean_is_half_the_logarithm_of_the_variance)
     CHECK(loss_of("vid", same) > 3 * 0.5 * log(5.0));
 }
 
+TEST(vid_leaves_its_variances_as_they_are_where_it_is_told_to)
+{
+    for (int trained = 0; trained < 2; trained++) {
+        tapped t = tapped_new("vid", 2, &tapped_student, &tapped_student);
+        sftn_error err = {0};
+        int unreached;
+
+        tapped_set(&t, "train-variance", trained ? "true" : "false");
+        CHECK_OK(sftn_graph_backward(t.n.g, tapped_build(&t, NULL), &unreached, &err), &err);
+        CHECK_INT(unreached, trained ? 0 : 3);
+        tapped_free(&t);
+    }
+}
+
 static void check_refused(const char *name, const char *pairs, const char *text)
 {
     tapped t = tapped_new(name, 2, &tapped_student, &tapped_wider);

@@ -60,6 +60,7 @@ TEST(default_settings_are_the_papers)
         const char *name, *option, *value;
     } published[] = {
         {"kd", "temperature", "4"}, {"at", "p", "2"},      {"cc", "dim", "128"},
+        {"dkd", "warmup", "20"},    {"reviewkd", "warmup", "20"}, {"vid", "train-variance", "true"},
         {"vid", "variance", "5"},   {"rkd", "distance", "25"}, {"rkd", "angle", "50"},
         {"kdsvd", "k", "1"},        {"ab", "margin", "1"}, {"ab", "epochs", "30"},
         {"ab", "lr", "0"},          {"fsp", "epochs", "30"}, {"fsp", "lr", "0"},

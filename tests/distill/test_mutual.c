@@ -48,6 +48,7 @@ static peers peers_new(const char *method, const char *settings)
     sftn_error err = {0};
     const sftn_mutual *m = sftn_mutual_find(method, &err);
     sftn_mutual_args args = {.g = p.n.g, .n = PEERS, .classes = K};
+    const bool attached = settings && strstr(settings, "detach=false");
     uint64_t state = 5;
     double labels[N];
     char name[16];
@@ -67,7 +68,7 @@ static peers peers_new(const char *method, const char *settings)
 
         CHECK_OK(sftn_graph_gradients(p.n.g, loss, args.logits, PEERS, grad, &err), &err);
         for (int j = 0; j < PEERS; j++)
-            CHECK(sftn_is_none(grad[j]) == (i != j));
+            CHECK(sftn_is_none(grad[j]) == (i != j && !attached));
         snprintf(name, sizeof name, "loss%d", i);
         sftn_graph_output(p.n.g, name, loss);
         snprintf(name, sizeof name, "g%d", i);
@@ -344,5 +345,28 @@ TEST(equal_answers_have_nothing_to_learn)
         net_write(&p.n, "z2", p.z[0]);
         check_losses(&p, none);
         peers_free(&p);
+    }
+}
+
+TEST(kdcl_reaches_the_networks_that_answer_where_it_is_told_to)
+{
+    static const char *const ensemble[] = {"minlogit", "naive", "linear"};
+    char settings[2][64], name[16];
+
+    for (int k = 0; k < 3; k++) {
+        peers p[2];
+
+        for (int i = 0; i < 2; i++) {
+            snprintf(settings[i], sizeof settings[i], "ensemble=%s%s", ensemble[k],
+                     i ? ",detach=false" : "");
+            p[i] = peers_new("kdcl", settings[i]);
+            net_run(&p[i].n);
+        }
+        for (int i = 0; i < PEERS; i++) {
+            snprintf(name, sizeof name, "loss%d", i);
+            CHECK_NEAR(net_scalar(&p[1].n, name), net_scalar(&p[0].n, name), 1e-12);
+        }
+        peers_free(&p[0]);
+        peers_free(&p[1]);
     }
 }

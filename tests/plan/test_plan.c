@@ -263,6 +263,6 @@ TEST(wrong_names_are_named)
     CHECK_FAILS(sftn_plan_read(f.plan, "los", &x, &err), SFTN_ERR_ARGUMENT, &err, "'los'");
     CHECK_FAILS(sftn_plan_new(f.g, &(sftn_plan_options){.backend = "cpus"}, &(sftn_plan *){NULL},
                               &err),
-                SFTN_ERR_ARGUMENT, &err, "did you mean 'cpu'");
+                SFTN_ERR_ARGUMENT, &err, "did you mean \"cpu\"");
     fixture_close(&f);
 }

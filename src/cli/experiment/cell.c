@@ -338,15 +338,26 @@ static char *workload_text(const cells *all, const cell *c, const cli_training *
     return text;
 }
 
+/* What the methods take of each image: the first that takes several views speaks for all. */
+static sftn_views views_of(const cli_methods *m)
+{
+    for (int i = 0; i < m->n; i++)
+        if (m->method[i]->views.n > 1)
+            return m->method[i]->views;
+    return (sftn_views){.n = 1};
+}
+
 static char *together_text(const cells *all, const cell *c, const cli_training *t)
 {
     const cli_run_options *r = &t->run;
+    const sftn_views views = views_of(&t->methods);
     char *text = NULL;
 
-    if (asprintf(&text, "%s %s %lld %s %d %d %d %d %d %d %s %d %g", all->list[c->teacher].hash,
-                 all->data[c->data].digest, (long long)r->batch, c->batch_seed, r->augment, r->pad,
-                 r->flip, r->loader_threads, t->machine.precision, t->machine.winograd,
-                 t->machine.backend, c->threads, (double)t->min_teacher_accuracy) < 0)
+    if (asprintf(&text, "%s %s %lld %s %d %d %d %d %d %d %s %d %g %d %d",
+                 all->list[c->teacher].hash, all->data[c->data].digest, (long long)r->batch,
+                 c->batch_seed, r->augment, r->pad, r->flip, r->loader_threads,
+                 t->machine.precision, t->machine.winograd, t->machine.backend, c->threads,
+                 (double)t->min_teacher_accuracy, views.n, views.turned) < 0)
         return NULL;
     return text;
 }

@@ -214,7 +214,7 @@ static sftn_status print_groups(const sftn_run *runs, int n, sftn_error *err)
 {
     sftn_run_statistics s = {0};
     char *text = NULL;
-    sftn_status status = sftn_runs_group(runs, n, SFTN_GROUP_NAMES, NULL, 0.95, &s, err);
+    sftn_status status = sftn_runs_group(runs, n, SFTN_GROUP_SEEDS, NULL, 0.95, &s, err);
 
     if (status == SFTN_OK)
         status = sftn_groups_table(runs, &s, SFTN_TABLE_TEXT, &text, err);

@@ -59,10 +59,12 @@ SFTN_API sftn_status sftn_run_write_summary(const char *dir, const sftn_job *job
  */
 SFTN_API sftn_status sftn_run_read(const char *dir, sftn_run *run, sftn_error *err);
 SFTN_API void sftn_run_free(sftn_run *run);
+/* An array of n runs and the runs; NULL is fine. */
+SFTN_API void sftn_runs_free(sftn_run *runs, int n);
 
 /*
  * Read the rows of an experiment's results ("runs": [...]), each as a run without its log but for
- * the last epoch; *runs is owned by the caller, and so is each run.
+ * the last epoch; *runs is owned by the caller (sftn_runs_free).
  */
 SFTN_API sftn_status sftn_results_read(const char *path, sftn_run **runs, int *n,
                                        sftn_error *err);

@@ -137,17 +137,6 @@ sftn_status cli_replace_file(const char *path, const char *text, sftn_error *err
 struct json_object;
 void cli_add_number(struct json_object *o, const char *key, double x);
 
-/* ---- runs (runs.c) ---- */
-
-/*
- * The runs that paths name: run directories, and results of 'sftn run' (.json) with those that are
- * done.  *runs, *n in number, are released by cli_free_runs, after a failure too.
- */
-struct sftn_run;
-sftn_status cli_read_runs(const char *const *path, int npaths, struct sftn_run **runs, int *n,
-                          sftn_error *err);
-void cli_free_runs(struct sftn_run *runs, int n);
-
 /* ---- signals (signals.c) ---- */
 
 /* From now on the first SIGINT or SIGTERM is only noted; a second one ends the process. */

@@ -41,18 +41,10 @@ static const sftn_option table[] = {
 
 static const cli_usage usage = {
     .arguments = "RUN|RESULTS.json... [--group seeds] [--against NAME] [--plot FILE]",
-<<<<<<< HEAD
     .text = "Reads run directories, finished or not, and the results of 'sftn run'.  Accuracy is\n"
             "top-1 on the test images: that of the last epoch in one column, that of the epoch\n"
             "that was best on held-out images (--validation) in another.  Training accuracy is\n"
             "of the augmented batches of the last epoch.  Agreement (equal top-1 answers) and\n"
-=======
-    .text = "Reads run directories, finished or not, and results of 'sftn run', whose runs are\n"
-            "called as there: --group names takes their seeds together.  Accuracy is top-1 on the\n"
-            "test images: that of the last epoch in one column, that of the epoch that was best\n"
-            "on held-out images (--validation) in another.  Training accuracy is of the augmented\n"
-            "batches of the last epoch.  Agreement (equal top-1 answers) and\n"
->>>>>>> main
             "KL(teacher || student) are with the run's own teacher.\n"
             "\n"
             "With --group the means over seeds of finished runs, their standard deviations, and\n"
@@ -86,12 +78,6 @@ static sftn_status draw(const sftn_run *runs, int n, const sftn_run_statistics *
     return status;
 }
 
-/* The runs of all arguments. */
-typedef struct runs {
-    sftn_run *run;
-    int n;
-} runs;
-
 static bool is_results(const char *path)
 {
     const size_t length = strlen(path);
@@ -99,62 +85,56 @@ static bool is_results(const char *path)
     return length > 5 && strcmp(path + length - 5, ".json") == 0;
 }
 
-static sftn_status read_argument(runs *all, const char *path, sftn_error *err)
+/* Append the runs of an argument to *runs, which holds *n. */
+static sftn_status read_argument(const char *path, sftn_run **runs, int *n, sftn_error *err)
 {
-    sftn_run one, *list = NULL, *grown;
-    int n = 1;
-    sftn_status status = is_results(path) ? sftn_results_read(path, &list, &n, err)
-                                          : sftn_run_read(path, &one, err);
+    sftn_run *more = NULL, *grown;
+    int count = 1;
+    sftn_status status;
 
-    if (status != SFTN_OK)
-        return status;
-    grown = realloc(all->run, (size_t)(all->n + n + 1) * sizeof *grown);
-    if (grown) {
-        all->run = grown;
-        memcpy(grown + all->n, list ? list : &one, (size_t)n * sizeof *grown);
-        all->n += n;
+    if (is_results(path)) {
+        status = sftn_results_read(path, &more, &count, err);
     } else {
-        for (int i = 0; i < n; i++)
-            sftn_run_free(list ? &list[i] : &one);
-        status = sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
+        more = calloc(1, sizeof *more);
+        status = more ? sftn_run_read(path, more, err)
+                      : sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
     }
-    free(list);
-    return status;
+    if (status != SFTN_OK) {
+        free(more);
+        return status;
+    }
+    grown = realloc(*runs, (size_t)(*n + count + 1) * sizeof *grown);
+    if (!grown) {
+        sftn_runs_free(more, count);
+        return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
+    }
+    memcpy(grown + *n, more, (size_t)count * sizeof *grown);
+    *runs = grown;
+    *n += count;
+    free(more);
+    return SFTN_OK;
 }
 
 static int show(const cli_args *args, const table_options *opt)
 {
     const bool grouped = opt->group != SFTN_GROUP_NONE;
-<<<<<<< HEAD
-    runs all = {0};
-=======
-    sftn_run *runs;
-    int n;
->>>>>>> main
+    sftn_run *runs = NULL;
+    int n = 0;
     sftn_run_statistics s = {0};
     sftn_error err = {0};
-    sftn_status status = cli_read_runs(args->file, args->nfiles, &runs, &n, &err);
+    sftn_status status = SFTN_OK;
 
-<<<<<<< HEAD
     for (int i = 0; i < args->nfiles && status == SFTN_OK; i++)
-        status = read_argument(&all, args->file[i], &err);
-=======
->>>>>>> main
+        status = read_argument(args->file[i], &runs, &n, &err);
     if (status == SFTN_OK && grouped)
-        status = sftn_runs_group(all.run, all.n, (sftn_grouping)opt->group, opt->against,
+        status = sftn_runs_group(runs, n, (sftn_grouping)opt->group, opt->against,
                                  cli_decimal(opt->level), &s, &err);
     if (status == SFTN_OK)
-        status = print(all.run, all.n, grouped ? &s : NULL, (sftn_table_format)opt->format, &err);
+        status = print(runs, n, grouped ? &s : NULL, (sftn_table_format)opt->format, &err);
     if (status == SFTN_OK && opt->plot)
-        status = draw(all.run, all.n, grouped ? &s : NULL, opt, &err);
+        status = draw(runs, n, grouped ? &s : NULL, opt, &err);
     sftn_run_statistics_free(&s);
-<<<<<<< HEAD
-    for (int i = 0; i < all.n; i++)
-        sftn_run_free(&all.run[i]);
-    free(all.run);
-=======
-    cli_free_runs(runs, n);
->>>>>>> main
+    sftn_runs_free(runs, n);
     return status == SFTN_OK ? CLI_DONE : cli_fail(&err);
 }
 

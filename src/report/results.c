@@ -157,9 +157,7 @@ sftn_status sftn_results_read(const char *path, sftn_run **runs, int *n, sftn_er
     status = read_rows(path, o, runs, n, err);
     json_object_put(o);
     if (status) {
-        for (int i = 0; *runs && i < *n; i++)
-            sftn_run_free(&(*runs)[i]);
-        free(*runs);
+        sftn_runs_free(*runs, *runs ? *n : 0);
         *runs = NULL;
         *n = 0;
     }

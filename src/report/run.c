@@ -318,3 +318,10 @@ void sftn_run_free(sftn_run *run)
     free(run->epoch);
     memset(run, 0, sizeof *run);
 }
+
+void sftn_runs_free(sftn_run *runs, int n)
+{
+    for (int i = 0; i < n; i++)
+        sftn_run_free(&runs[i]);
+    free(runs);
+}

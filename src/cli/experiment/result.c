@@ -187,7 +187,7 @@ static bool is_shown(const cells *all, const cell *c)
     return !cell_is_hidden(all, c) && original(all, c)->state != CELL_LEFT;
 }
 
-/* The runs of cells that are done, called as the cells are: *n of them, for cli_free_runs. */
+/* The runs of cells that are done, called as the cells are: *n of them, for sftn_runs_free. */
 static sftn_run *read_runs(const cells *all, int *n)
 {
     sftn_run *runs = calloc((size_t)all->n + 1, sizeof *runs);
@@ -255,6 +255,6 @@ sftn_status results_print(const study *s, const cells *all, sftn_error *err)
         status = print_groups(runs, n, err);
     print_others(all);
     free(text);
-    cli_free_runs(runs, n);
+    sftn_runs_free(runs, n);
     return status;
 }

@@ -28,6 +28,13 @@ typedef struct sftn_run {
      */
     char *description;
     int64_t seed;  /* of its initial weights; -1: unknown */
+    /*
+     * What an experiment calls it without its seed, and its teacher likewise; NULL: these follow
+     * from the description.  Where they are given, the description tells students of different
+     * teachers apart by all but the teacher.
+     */
+    char *group, *teacher;
+    bool plain_teacher; /* the teacher called so was trained by itself */
     int nepochs;   /* lines of the log */
     sftn_run_epoch *epoch;
     bool finished; /* has a summary: `result` is set */
@@ -52,6 +59,15 @@ SFTN_API sftn_status sftn_run_write_summary(const char *dir, const sftn_job *job
  */
 SFTN_API sftn_status sftn_run_read(const char *dir, sftn_run *run, sftn_error *err);
 SFTN_API void sftn_run_free(sftn_run *run);
+/* An array of n runs and the runs; NULL is fine. */
+SFTN_API void sftn_runs_free(sftn_run *runs, int n);
+
+/*
+ * Read the rows of an experiment's results ("runs": [...]), each as a run without its log but for
+ * the last epoch; *runs is owned by the caller (sftn_runs_free).
+ */
+SFTN_API sftn_status sftn_results_read(const char *path, sftn_run **runs, int *n,
+                                       sftn_error *err);
 
 /* ---- statistics ---- */
 
@@ -113,8 +129,9 @@ typedef struct sftn_run_statistics {
 /*
  * Group runs, by seeds or by names; no run, description or name is kept.  against says what
  * differences are taken: a teacher's name (each group whose teacher is another, minus the group
- * that is equal but for the teacher), or a group's label (all others minus that one); NULL: against
- * ordinary teachers, where there are groups of both.  ARGUMENT where there is no such name.
+ * that is equal but for the teacher; and then these teachers themselves, where they are among the
+ * groups), or a group's label (all others minus that one); NULL: against ordinary teachers, where
+ * there are groups of both.  ARGUMENT where there is no such name.
  */
 SFTN_API sftn_status sftn_runs_group(const sftn_run *runs, int n, sftn_grouping by,
                                      const char *against, double level, sftn_run_statistics *s,

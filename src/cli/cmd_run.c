@@ -50,9 +50,9 @@ static const cli_usage usage = {
         "  alone: true                         # students without a teacher, too\n"
         "  seeds: [1, 2, 3]\n"
         "\n"
-        "A list stands for all its values, several lists for all combinations.  Options are those\n"
-        "of 'sftn train', 'teach' and 'distill', but networks are called 'model'; unless given,\n"
-        "'threads' is 1 and 'test' is end.  'from' starts a teacher from another one, and\n"
+        "A list stands for all its values; several lists, for all combinations.  Options are\n"
+        "those of 'sftn train', 'teach' and 'distill', but networks are called 'model'; unless\n"
+        "given, 'threads' is 1 and 'test' is end.  'from' starts a teacher from another one, and\n"
         "'init-from-branch: teacher' a student from its teacher's branch.\n"
         "\n"
         "Every network is kept in the cache under a hash of all that determines it, and trained\n"
@@ -140,9 +140,9 @@ static int train(experiment *e, double seconds)
         results_write(&e->study, &e->cells, e->results, &err) != SFTN_OK)
         return cli_fail(&err);
     end = pool_run(&e->cells, &e->opt, seconds, write_results, e);
-    if (results_write(&e->study, &e->cells, e->results, &err) != SFTN_OK)
+    if (results_write(&e->study, &e->cells, e->results, &err) != SFTN_OK ||
+        results_print(&e->study, &e->cells, &err) != SFTN_OK)
         return cli_fail(&err);
-    results_print(&e->cells);
     if (end == POOL_TIME || end == POOL_INTERRUPTED)
         fprintf(stderr, "sftn: all is saved; run the command again to go on\n");
     return end == POOL_DONE     ? CLI_DONE

@@ -3,6 +3,7 @@
 #include "sftn/report.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct table_options {
     int format, group, kind;
@@ -39,12 +40,12 @@ static const sftn_option table[] = {
 };
 
 static const cli_usage usage = {
-    .arguments = "RUN... [--group seeds] [--against NAME] [--format text] [--plot FILE]",
-    .text = "Reads run directories, finished or not.  Accuracy is top-1 on the test images: that\n"
-            "of the last epoch in one column, that of the epoch that was best on held-out\n"
-            "images (--validation) in another.  Training accuracy is of the augmented batches of\n"
-            "the last epoch.  Agreement (equal top-1 answers) and KL(teacher || student) are with\n"
-            "the run's own teacher.\n"
+    .arguments = "RUN|RESULTS.json... [--group seeds] [--against NAME] [--plot FILE]",
+    .text = "Reads run directories, finished or not, and the results of 'sftn run'.  Accuracy is\n"
+            "top-1 on the test images: that of the last epoch in one column, that of the epoch\n"
+            "that was best on held-out images (--validation) in another.  Training accuracy is\n"
+            "of the augmented batches of the last epoch.  Agreement (equal top-1 answers) and\n"
+            "KL(teacher || student) are with the run's own teacher.\n"
             "\n"
             "With --group the means over seeds of finished runs, their standard deviations, and\n"
             "differences between groups with Student's intervals for the mean, from the seeds\n"
@@ -77,19 +78,54 @@ static sftn_status draw(const sftn_run *runs, int n, const sftn_run_statistics *
     return status;
 }
 
+static bool is_results(const char *path)
+{
+    const size_t length = strlen(path);
+
+    return length > 5 && strcmp(path + length - 5, ".json") == 0;
+}
+
+/* Append the runs of an argument to *runs, which holds *n. */
+static sftn_status read_argument(const char *path, sftn_run **runs, int *n, sftn_error *err)
+{
+    sftn_run *more = NULL, *grown;
+    int count = 1;
+    sftn_status status;
+
+    if (is_results(path)) {
+        status = sftn_results_read(path, &more, &count, err);
+    } else {
+        more = calloc(1, sizeof *more);
+        status = more ? sftn_run_read(path, more, err)
+                      : sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
+    }
+    if (status != SFTN_OK) {
+        free(more);
+        return status;
+    }
+    grown = realloc(*runs, (size_t)(*n + count + 1) * sizeof *grown);
+    if (!grown) {
+        sftn_runs_free(more, count);
+        return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
+    }
+    memcpy(grown + *n, more, (size_t)count * sizeof *grown);
+    *runs = grown;
+    *n += count;
+    free(more);
+    return SFTN_OK;
+}
+
 static int show(const cli_args *args, const table_options *opt)
 {
-    const int n = args->nfiles;
     const bool grouped = opt->group != SFTN_GROUP_NONE;
-    sftn_run *runs = calloc((size_t)n, sizeof *runs);
+    sftn_run *runs = NULL;
+    int n = 0;
     sftn_run_statistics s = {0};
     sftn_error err = {0};
     sftn_status status = SFTN_OK;
 
-    if (!runs)
-        return cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
-    for (int i = 0; i < n && status == SFTN_OK; i++)
-        status = sftn_run_read(args->file[i], &runs[i], &err);
+    for (int i = 0; i < args->nfiles && status == SFTN_OK; i++)
+        status = read_argument(args->file[i], &runs, &n, &err);
     if (status == SFTN_OK && grouped)
         status = sftn_runs_group(runs, n, (sftn_grouping)opt->group, opt->against,
                                  cli_decimal(opt->level), &s, &err);
@@ -98,9 +134,7 @@ static int show(const cli_args *args, const table_options *opt)
     if (status == SFTN_OK && opt->plot)
         status = draw(runs, n, grouped ? &s : NULL, opt, &err);
     sftn_run_statistics_free(&s);
-    for (int i = 0; i < n; i++)
-        sftn_run_free(&runs[i]);
-    free(runs);
+    sftn_runs_free(runs, n);
     return status == SFTN_OK ? CLI_DONE : cli_fail(&err);
 }
 

@@ -151,6 +151,19 @@ static bool name_training(sftn_training *t, const sftn_run *run, bool shorten)
     return !b.failed && b.text;
 }
 
+/* What an experiment calls a run and its teacher. */
+static bool take_names(sftn_training *own, sftn_training *teacher, const sftn_run *run)
+{
+    snprintf(own->base, sizeof own->base, "%s", run->group);
+    own->key = sftn_strdup(run->teacher && run->description ? run->description : run->group);
+    if (run->teacher) {
+        snprintf(teacher->base, sizeof teacher->base, "%s", run->teacher);
+        teacher->key = sftn_strdup(run->teacher);
+        teacher->plain = run->plain_teacher;
+    }
+    return own->key && (teacher->key || !run->teacher);
+}
+
 typedef struct grouper {
     const sftn_run *runs;
     int n;
@@ -164,16 +177,20 @@ static bool take_apart(grouper *w, sftn_grouping by)
     for (int i = 0; i < w->n; i++) {
         const sftn_run *run = &w->runs[i];
 
-        if (by == SFTN_GROUP_SEEDS && run->description &&
-            !sftn_trainings_read(run->description, &w->own[i], &w->teacher[i]))
+        if (by == SFTN_GROUP_SEEDS && run->group) {
+            if (!take_names(&w->own[i], &w->teacher[i], run))
+                return false;
+        } else if (by == SFTN_GROUP_SEEDS && run->description &&
+                   !sftn_trainings_read(run->description, &w->own[i], &w->teacher[i])) {
             return false;
+        }
         if (!w->own[i].key && !name_training(&w->own[i], run, by == SFTN_GROUP_NAMES))
             return false;
     }
     if (!sftn_trainings_label(w->teacher, w->n))
         return false;
     for (int i = 0; i < w->n; i++)
-        if (w->teacher[i].key)
+        if (w->teacher[i].key && !w->runs[i].group)
             sftn_training_taught_by(&w->own[i], w->teacher[i].label);
     return sftn_trainings_label(w->own, w->n);
 }
@@ -254,26 +271,60 @@ static sftn_status find_against(const grouper *w, const char *against, bool *tea
     return SFTN_ERR_ARGUMENT;
 }
 
-static sftn_status take_differences(grouper *w, const char *against, sftn_error *err)
+static bool add_difference(grouper *w, int group, int against)
 {
     sftn_run_statistics *s = w->s;
-    bool teacher;
+    sftn_run_difference *d = &s->difference[s->ndifferences++];
+
+    *d = (sftn_run_difference){.group = group, .against = against};
+    return take_samples(w->runs, &s->group[group], &s->group[against], s->level, d->sample);
+}
+
+static int find_group(const sftn_run_statistics *s, const char *label)
+{
+    for (int k = 0; k < s->ngroups; k++)
+        if (strcmp(s->group[k].label, label) == 0)
+            return k;
+    return -1;
+}
+
+/* The teachers of the groups that were compared, each pair once. */
+static bool add_teachers(grouper *w)
+{
+    sftn_run_statistics *s = w->s;
+    const int students = s->ndifferences;
+
+    for (int i = 0; i < students; i++) {
+        const sftn_run_difference *d = &s->difference[i];
+        const int a = find_group(s, s->group[d->group].teacher);
+        const int b = find_group(s, s->group[d->against].teacher);
+        bool there = a < 0 || b < 0;
+
+        for (int k = students; k < s->ndifferences; k++)
+            there = there || (s->difference[k].group == a && s->difference[k].against == b);
+        if (!there && !add_difference(w, a, b))
+            return false;
+    }
+    return true;
+}
+
+static sftn_status take_differences(grouper *w, const char *against, sftn_error *err)
+{
+    const sftn_run_statistics *s = w->s;
+    bool teacher, ok = true;
     sftn_status status = find_against(w, against, &teacher, err);
 
     for (int g = 0; g < s->ngroups && !status; g++) {
-        for (int k = 0; k < s->ngroups && !status; k++) {
-            sftn_run_difference *d = &s->difference[s->ndifferences];
-
+        for (int k = 0; k < s->ngroups && ok; k++) {
             if (!is_reference(w, g, k, against, teacher))
                 continue;
-            *d = (sftn_run_difference){.group = g, .against = k};
-            s->ndifferences++;
-            if (!take_samples(w->runs, &s->group[g], &s->group[k], s->level, d->sample))
-                status = sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
+            ok = add_difference(w, g, k);
             break;
         }
     }
-    return status;
+    if (!status && ok && (teacher || !against))
+        ok = add_teachers(w);
+    return ok ? status : sftn_fail(err, SFTN_ERR_MEMORY, "differences of groups: out of memory");
 }
 
 sftn_status sftn_runs_group(const sftn_run *runs, int n, sftn_grouping by, const char *against,
@@ -288,7 +339,7 @@ sftn_status sftn_runs_group(const sftn_run *runs, int n, sftn_grouping by, const
         return sftn_fail(err, SFTN_ERR_ARGUMENT,
                          "the level of intervals is %g, expected between 0 and 1", level);
     s->group = sftn_calloc(room, sizeof *s->group);
-    s->difference = sftn_calloc(room, sizeof *s->difference);
+    s->difference = sftn_calloc(2 * room, sizeof *s->difference);
     w.teacher = sftn_calloc(room, sizeof *w.teacher);
     w.own = sftn_calloc(room, sizeof *w.own);
     w.first = sftn_calloc(room, sizeof *w.first);

@@ -4,64 +4,30 @@
  */
 #include "sftn/report.h"
 
-#include "base/base.h"
 #include "sftn/tensors.h"
+#include "task/task.h"
 
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- JSON members ---- */
-
-static double number_of(json_object *o, const char *key, double absent)
-{
-    json_object *value;
-
-    if (!o || !json_object_object_get_ex(o, key, &value) || !value)
-        return absent;
-    return json_object_get_double(value);
-}
-
-static json_object *member(json_object *o, const char *key)
-{
-    json_object *value;
-
-    return o && json_object_object_get_ex(o, key, &value) ? value : NULL;
-}
-
-static const char *text_of(json_object *o, const char *key)
-{
-    json_object *value = member(o, key);
-
-    return value && json_object_is_type(value, json_type_string) ? json_object_get_string(value)
-                                                                 : NULL;
-}
-
 /* ---- summary.json ---- */
-
-static void add_number(json_object *o, const char *key, double x)
-{
-    char text[32];
-
-    snprintf(text, sizeof text, "%.9g", x);
-    json_object_object_add(o, key, json_object_new_double_s(x, text));
-}
 
 static json_object *result_object(const sftn_train_result *r)
 {
     json_object *o = json_object_new_object();
 
-    add_number(o, "test_top1", r->last_top1);
-    add_number(o, "test_top5", r->last_top5);
+    sftn_json_add_number(o, "test_top1", r->last_top1);
+    sftn_json_add_number(o, "test_top5", r->last_top5);
     if (r->best_validation_top1 >= 0.0) {
-        add_number(o, "best_validation_top1", r->best_validation_top1);
+        sftn_json_add_number(o, "best_validation_top1", r->best_validation_top1);
         json_object_object_add(o, "best_epoch", json_object_new_int64(r->best_epoch));
-        add_number(o, "best_test_top1", r->best_test_top1);
+        sftn_json_add_number(o, "best_test_top1", r->best_test_top1);
     }
     if (r->ema_top1 >= 0.0)
-        add_number(o, "ema_top1", r->ema_top1);
-    add_number(o, "seconds", r->seconds);
+        sftn_json_add_number(o, "ema_top1", r->ema_top1);
+    sftn_json_add_number(o, "seconds", r->seconds);
     return o;
 }
 
@@ -73,10 +39,10 @@ static json_object *balance_object(const sftn_balance *b)
         const sftn_pull *p = &b->pull[i];
         json_object *term = json_object_new_object();
 
-        add_number(term, "weight", p->weight);
-        add_number(term, "norm", p->norm);
-        add_number(term, "labels_norm", p->labels_norm);
-        add_number(term, "ratio", p->ratio);
+        sftn_json_add_number(term, "weight", p->weight);
+        sftn_json_add_number(term, "norm", p->norm);
+        sftn_json_add_number(term, "labels_norm", p->labels_norm);
+        sftn_json_add_number(term, "ratio", p->ratio);
         json_object_object_add(o, p->term, term);
     }
     return o;
@@ -87,7 +53,7 @@ static json_object *teacher_object(const sftn_scores *s)
     json_object *o = json_object_new_object();
 
     json_object_object_add(o, "images", json_object_new_int64(s->n));
-    add_number(o, "test_top1", s->top1);
+    sftn_json_add_number(o, "test_top1", s->top1);
     return o;
 }
 
@@ -96,11 +62,11 @@ static json_object *similarity_object(const sftn_similarity *s)
     json_object *o = json_object_new_object();
 
     json_object_object_add(o, "images", json_object_new_int64(s->n));
-    add_number(o, "agreement", s->agreement);
-    add_number(o, "kl_teacher_student", s->kl_teacher_student);
-    add_number(o, "kl_student_teacher", s->kl_student_teacher);
-    add_number(o, "cka_pooled", s->cka_pooled);
-    add_number(o, "cka_logits", s->cka_logits);
+    sftn_json_add_number(o, "agreement", s->agreement);
+    sftn_json_add_number(o, "kl_teacher_student", s->kl_teacher_student);
+    sftn_json_add_number(o, "kl_student_teacher", s->kl_student_teacher);
+    sftn_json_add_number(o, "cka_pooled", s->cka_pooled);
+    sftn_json_add_number(o, "cka_logits", s->cka_logits);
     return o;
 }
 
@@ -148,25 +114,25 @@ sftn_status sftn_run_write_summary(const char *dir, const sftn_job *job,
 static void read_result(json_object *o, sftn_train_result *r)
 {
     *r = (sftn_train_result){
-        .last_top1 = number_of(o, "test_top1", -1.0),
-        .last_top5 = number_of(o, "test_top5", -1.0),
-        .best_validation_top1 = number_of(o, "best_validation_top1", -1.0),
-        .best_epoch = (int64_t)number_of(o, "best_epoch", 0.0),
-        .best_test_top1 = number_of(o, "best_test_top1", -1.0),
-        .ema_top1 = number_of(o, "ema_top1", -1.0),
-        .seconds = number_of(o, "seconds", 0.0),
+        .last_top1 = sftn_json_number(o, "test_top1", -1.0),
+        .last_top5 = sftn_json_number(o, "test_top5", -1.0),
+        .best_validation_top1 = sftn_json_number(o, "best_validation_top1", -1.0),
+        .best_epoch = (int64_t)sftn_json_number(o, "best_epoch", 0.0),
+        .best_test_top1 = sftn_json_number(o, "best_test_top1", -1.0),
+        .ema_top1 = sftn_json_number(o, "ema_top1", -1.0),
+        .seconds = sftn_json_number(o, "seconds", 0.0),
     };
 }
 
 static void read_similarity(json_object *o, sftn_similarity *s)
 {
     *s = (sftn_similarity){
-        .n = (int64_t)number_of(o, "images", 0.0),
-        .kl_teacher_student = number_of(o, "kl_teacher_student", 0.0),
-        .kl_student_teacher = number_of(o, "kl_student_teacher", 0.0),
-        .agreement = number_of(o, "agreement", 0.0),
-        .cka_pooled = number_of(o, "cka_pooled", 0.0),
-        .cka_logits = number_of(o, "cka_logits", 0.0),
+        .n = (int64_t)sftn_json_number(o, "images", 0.0),
+        .kl_teacher_student = sftn_json_number(o, "kl_teacher_student", 0.0),
+        .kl_student_teacher = sftn_json_number(o, "kl_student_teacher", 0.0),
+        .agreement = sftn_json_number(o, "agreement", 0.0),
+        .cka_pooled = sftn_json_number(o, "cka_pooled", 0.0),
+        .cka_logits = sftn_json_number(o, "cka_logits", 0.0),
     };
 }
 
@@ -181,18 +147,18 @@ static sftn_status read_summary(const char *path, sftn_run *run, sftn_error *err
         return SFTN_OK;
     o = json_tokener_parse(text);
     free(text);
-    if (!o || !member(o, "result")) {
+    if (!o || !sftn_json_member(o, "result")) {
         json_object_put(o);
         return sftn_fail(err, SFTN_ERR_FORMAT, "%s: expected a JSON object with a 'result'", path);
     }
     run->finished = true;
-    read_result(member(o, "result"), &run->result);
-    run->teacher_top1 = number_of(member(o, "teacher"), "test_top1", -1.0);
-    run->compared = member(o, "similarity") != NULL;
+    read_result(sftn_json_member(o, "result"), &run->result);
+    run->teacher_top1 = sftn_json_number(sftn_json_member(o, "teacher"), "test_top1", -1.0);
+    run->compared = sftn_json_member(o, "similarity") != NULL;
     if (run->compared)
-        read_similarity(member(o, "similarity"), &run->similarity);
-    if (text_of(o, "network"))
-        run->network = sftn_strdup(text_of(o, "network"));
+        read_similarity(sftn_json_member(o, "similarity"), &run->similarity);
+    if (sftn_json_text(o, "network"))
+        run->network = sftn_strdup(sftn_json_text(o, "network"));
     json_object_put(o);
     return SFTN_OK;
 }
@@ -202,15 +168,15 @@ static sftn_status read_summary(const char *path, sftn_run *run, sftn_error *err
 static void read_epoch(json_object *o, sftn_run_epoch *e)
 {
     *e = (sftn_run_epoch){
-        .epoch = (int64_t)number_of(o, "epoch", 0.0),
-        .lr = number_of(o, "lr", 0.0),
-        .loss = number_of(o, "loss", 0.0),
-        .train_top1 = number_of(o, "train_top1", -1.0),
-        .validation_top1 = number_of(o, "validation_top1", -1.0),
-        .test_top1 = number_of(o, "test_top1", -1.0),
-        .test_top5 = number_of(o, "test_top5", -1.0),
-        .ema_top1 = number_of(o, "ema_top1", -1.0),
-        .images_per_s = number_of(o, "images_per_s", 0.0),
+        .epoch = (int64_t)sftn_json_number(o, "epoch", 0.0),
+        .lr = sftn_json_number(o, "lr", 0.0),
+        .loss = sftn_json_number(o, "loss", 0.0),
+        .train_top1 = sftn_json_number(o, "train_top1", -1.0),
+        .validation_top1 = sftn_json_number(o, "validation_top1", -1.0),
+        .test_top1 = sftn_json_number(o, "test_top1", -1.0),
+        .test_top5 = sftn_json_number(o, "test_top5", -1.0),
+        .ema_top1 = sftn_json_number(o, "ema_top1", -1.0),
+        .images_per_s = sftn_json_number(o, "images_per_s", 0.0),
     };
 }
 
@@ -234,10 +200,10 @@ static sftn_status read_log(const char *path, sftn_run *run, sftn_error *err)
         if (!o || !json_object_is_type(o, json_type_object))
             status =
                 sftn_fail(err, SFTN_ERR_FORMAT, "%s, line %d: expected a JSON object", path, line);
-        else if (member(o, "epoch") &&
+        else if (sftn_json_member(o, "epoch") &&
                  !sftn_grow(&run->epoch, &capacity, run->nepochs + 1, sizeof *run->epoch))
             status = sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
-        else if (member(o, "epoch"))
+        else if (sftn_json_member(o, "epoch"))
             read_epoch(o, &run->epoch[run->nepochs++]);
         json_object_put(o);
         p = end + 1;
@@ -267,7 +233,7 @@ static char *describe(const sftn_tensors *t, int64_t *seed)
 
     add_object(o, t, "job");
     add_object(o, t, "options");
-    *seed = (int64_t)number_of(member(o, "job"), "job-seed", -1.0);
+    *seed = (int64_t)sftn_json_number(sftn_json_member(o, "job"), "job-seed", -1.0);
     if (json_object_object_length(o) > 0)
         text = sftn_strdup(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
                                                                  JSON_C_TO_STRING_NOSLASHESCAPE));
@@ -347,6 +313,15 @@ void sftn_run_free(sftn_run *run)
     free(run->network);
     free(run->data);
     free(run->description);
+    free(run->group);
+    free(run->teacher);
     free(run->epoch);
     memset(run, 0, sizeof *run);
+}
+
+void sftn_runs_free(sftn_run *runs, int n)
+{
+    for (int i = 0; i < n; i++)
+        sftn_run_free(&runs[i]);
+    free(runs);
 }

@@ -6,7 +6,8 @@
  */
 #include "report/grid.h"
 
-#include <json-c/json.h>
+#include "task/task.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,23 +42,15 @@ static sftn_status finish(sftn_strbuf *out, char **text, sftn_error *err)
 
 /* ---- JSON ---- */
 
-static void add_number(json_object *o, const char *key, double x)
-{
-    char text[32];
-
-    snprintf(text, sizeof text, "%.9g", x);
-    json_object_object_add(o, key, isnan(x) ? NULL : json_object_new_double_s(x, text));
-}
-
 static json_object *sample_object(const sftn_sample *s)
 {
     json_object *o = json_object_new_object();
 
     json_object_object_add(o, "n", json_object_new_int(s->n));
-    add_number(o, "mean", s->mean);
-    add_number(o, "sd", s->sd);
-    add_number(o, "low", s->low);
-    add_number(o, "high", s->high);
+    sftn_json_add_number(o, "mean", s->mean);
+    sftn_json_add_number(o, "sd", s->sd);
+    sftn_json_add_number(o, "low", s->low);
+    sftn_json_add_number(o, "high", s->high);
     return o;
 }
 
@@ -76,10 +69,12 @@ static json_object *run_object(const sftn_run *run)
     json_object_object_add(o, "network", json_object_new_string(run->network));
     json_object_object_add(o, "data", json_object_new_string(run->data));
     json_object_object_add(o, "seed", run->seed < 0 ? NULL : json_object_new_int64(run->seed));
-    json_object_object_add(o, "epochs", json_object_new_int(run->nepochs));
+    json_object_object_add(
+        o, "epochs",
+        json_object_new_int64(run->nepochs ? run->epoch[run->nepochs - 1].epoch : 0));
     json_object_object_add(o, "finished", json_object_new_boolean(run->finished));
     for (int m = 0; m < SFTN_MEASURES; m++)
-        add_number(o, measures[m].key, sftn_run_measure(run, (sftn_measure)m));
+        sftn_json_add_number(o, measures[m].key, sftn_run_measure(run, (sftn_measure)m));
     json_object_object_add(o, "description",
                            run->description ? json_tokener_parse(run->description) : NULL);
     return o;
@@ -115,11 +110,20 @@ static void write_json(json_object *o, sftn_strbuf *out)
 
 /* ---- cells ---- */
 
+/* For programs: nine digits, or nothing. */
+static void add_number_cell(sftn_grid *grid, double x)
+{
+    if (isnan(x))
+        sftn_grid_cell(grid, "%s", "");
+    else
+        sftn_grid_cell(grid, "%.9g", x);
+}
+
 /* A measured number; "-" or nothing where it is NaN. */
 static void add_value(sftn_grid *grid, sftn_table_format format, double x, int m)
 {
     if (!readable(format))
-        sftn_grid_cell(grid, isnan(x) ? "" : "%.9g", x);
+        add_number_cell(grid, x);
     else if (isnan(x))
         sftn_grid_cell(grid, "-");
     else
@@ -151,7 +155,7 @@ static void add_sample(sftn_grid *grid, sftn_table_format format, const sftn_sam
     if (!readable(format)) {
         sftn_grid_cell(grid, "%d", s->n);
         for (size_t i = 0; i < SFTN_COUNT(part); i++)
-            sftn_grid_cell(grid, isnan(part[i]) ? "" : "%.9g", part[i]);
+            add_number_cell(grid, part[i]);
     } else if (s->n == 0) {
         sftn_grid_cell(grid, "-");
     } else if (difference && s->n == 1) {
@@ -208,7 +212,8 @@ static void fill_runs(sftn_grid *grid, const sftn_run *runs, int n, sftn_table_f
             sftn_grid_cell(grid, "%lld", (long long)run->seed);
         else
             sftn_grid_cell(grid, "%s", readable(format) ? "-" : "");
-        sftn_grid_cell(grid, "%d", run->nepochs);
+        sftn_grid_cell(grid, "%lld",
+                       run->nepochs ? (long long)run->epoch[run->nepochs - 1].epoch : 0LL);
         for (int m = 0; m < SFTN_MEASURES; m++)
             if (shown[m])
                 add_value(grid, format, sftn_run_measure(run, (sftn_measure)m), m);
@@ -284,10 +289,12 @@ static void fill_groups(sftn_grid *grid, const sftn_run_statistics *s, sftn_tabl
         for (int m = 0; m < SFTN_MEASURES; m++)
             if (shown[m])
                 add_sample(grid, format, &g->sample[m], m, false);
-        if (unfinished && !readable(format))
+        if (!readable(format))
             sftn_grid_cell(grid, "%d", g->unfinished);
+        else if (g->unfinished)
+            sftn_grid_cell(grid, "(%d not finished)", g->unfinished);
         else if (unfinished)
-            sftn_grid_cell(grid, g->unfinished ? "(%d not finished)" : "", g->unfinished);
+            sftn_grid_cell(grid, "%s", "");
     }
 }
 
@@ -357,7 +364,7 @@ static json_object *statistics_object(const sftn_run *runs, const sftn_run_stati
     json_object *o = json_object_new_object();
     json_object *groups = json_object_new_array(), *differences = json_object_new_array();
 
-    add_number(o, "level", s->level);
+    sftn_json_add_number(o, "level", s->level);
     for (int k = 0; k < s->ngroups; k++)
         json_object_array_add(groups, group_object(runs, &s->group[k]));
     for (int k = 0; k < s->ndifferences; k++) {

@@ -1,9 +1,12 @@
 /*
  * training: a run's description, {"job": ..., "options": ...} as network files hold it, as a flat
  * list of members: {"job.scheme": "sftn", "job.scheme-options.lambda-kl": "3", ...}, without seeds
- * and without the places that something was read from.
+ * and without the places that something was read from; but with what is known of the training of
+ * that which was read.
  */
 #include "report/training.h"
+
+#include "task/task.h"
 
 #include <json-c/json.h>
 #include <stdio.h>
@@ -11,20 +14,6 @@
 #include <string.h>
 
 /* ---- members ---- */
-
-static json_object *member(json_object *o, const char *key)
-{
-    json_object *value = NULL;
-
-    return o && json_object_object_get_ex(o, key, &value) ? value : NULL;
-}
-
-static const char *text_of(json_object *o, const char *key)
-{
-    json_object *value = member(o, key);
-
-    return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
-}
 
 static bool is_seed(const char *key)
 {
@@ -61,17 +50,18 @@ static bool add_member(json_object *members, const char *path, json_object *valu
 /* The members of o, whose own path is `path`; taught: without those of a teacher. */
 static bool flatten(json_object *members, const char *path, json_object *o, bool taught)
 {
+    const bool from = is_place(path);
     bool ok = true;
 
     json_object_object_foreach(o, key, value) {
         sftn_strbuf b = {0};
 
-        if (is_seed(key) || (taught && is_teacher(key)))
+        if (is_seed(key) || (taught && is_teacher(key)) || (from && strcmp(key, "path") == 0))
             continue;
         sftn_strbuf_add(&b, "%s%s%s", path, path[0] ? "." : "", key);
         if (b.failed)
             ok = false;
-        else if (is_place(key))
+        else if (is_place(key) && !sftn_json_member(value, "job"))
             ok = ok && json_object_object_add(members, b.text, json_object_new_string("yes")) == 0;
         else if (json_object_is_type(value, json_type_object))
             ok = ok && flatten(members, b.text, value, taught);
@@ -94,14 +84,14 @@ static bool close_members(sftn_training *t, bool ok)
 /* "kd+at" of members method1, method2, ..., or the one method of networks that learn together. */
 static void add_methods(sftn_strbuf *b, json_object *job)
 {
-    const char *name = text_of(job, "method");
+    const char *name = sftn_json_text(job, "method");
     char key[32];
 
     if (name)
         sftn_strbuf_add(b, " %s", name);
     for (int i = 1; i < 100; i++) {
         snprintf(key, sizeof key, "method%d", i);
-        name = text_of(job, key);
+        name = sftn_json_text(job, key);
         if (!name)
             break;
         sftn_strbuf_add(b, "%s%s", i == 1 ? " " : "+", name);
@@ -110,12 +100,12 @@ static void add_methods(sftn_strbuf *b, json_object *job)
 
 static void name_training(sftn_training *t, json_object *job)
 {
-    const char *task = text_of(job, "task"), *scheme = text_of(job, "scheme");
-    const char *network = text_of(job, "student");
+    const char *task = sftn_json_text(job, "task"), *scheme = sftn_json_text(job, "scheme");
+    const char *network = sftn_json_text(job, "student");
     sftn_strbuf b = {0};
 
     if (task && strcmp(task, "teach") == 0) {
-        network = text_of(job, "teacher");
+        network = sftn_json_text(job, "teacher");
         t->plain = scheme && strcmp(scheme, "plain") == 0;
     }
     sftn_strbuf_add(&b, "%s", network ? network : "");
@@ -129,27 +119,28 @@ static void name_training(sftn_training *t, json_object *job)
 /* The teacher of a student's job: its training where that is known, else its name and values. */
 static bool read_teacher(json_object *job, sftn_training *teacher)
 {
-    json_object *from = member(job, "teacher_from"), *taught = member(from, "job");
+    json_object *from = sftn_json_member(job, "teacher_from");
+    json_object *taught = sftn_json_member(from, "job");
     bool ok = true;
 
-    if (!text_of(job, "teacher-values"))
+    if (!sftn_json_text(job, "teacher-values"))
         return true;
     teacher->members = json_object_new_object();
     if (json_object_is_type(taught, json_type_object)) {
         const char *const part[] = {"job", "options"};
 
         for (int i = 0; i < 2; i++) {
-            json_object *o = member(from, part[i]);
+            json_object *o = sftn_json_member(from, part[i]);
 
             if (json_object_is_type(o, json_type_object))
                 ok = ok && flatten(teacher->members, part[i], o,
-                                   text_of(o, "teacher-values") != NULL);
+                                   sftn_json_text(o, "teacher-values") != NULL);
         }
         name_training(teacher, taught);
     } else {
-        ok = add_member(teacher->members, "values", member(job, "teacher-values"));
+        ok = add_member(teacher->members, "values", sftn_json_member(job, "teacher-values"));
         snprintf(teacher->base, sizeof teacher->base, "%s",
-                 text_of(job, "teacher") ? text_of(job, "teacher") : "a teacher");
+                 sftn_json_text(job, "teacher") ? sftn_json_text(job, "teacher") : "a teacher");
     }
     return close_members(teacher, ok);
 }
@@ -157,8 +148,8 @@ static bool read_teacher(json_object *job, sftn_training *teacher)
 bool sftn_trainings_read(const char *description, sftn_training *own, sftn_training *teacher)
 {
     json_object *o = json_tokener_parse(description);
-    json_object *job = member(o, "job");
-    const bool taught = text_of(job, "teacher-values") != NULL;
+    json_object *job = sftn_json_member(o, "job");
+    const bool taught = sftn_json_text(job, "teacher-values") != NULL;
     bool ok = json_object_is_type(o, json_type_object);
 
     own->members = json_object_new_object();
@@ -197,7 +188,7 @@ static bool common(const sftn_training *list, int n, const sftn_training *t, con
 
         if (!list[i].key || strcmp(list[i].base, t->base) != 0)
             continue;
-        other = text_of(list[i].members, path);
+        other = sftn_json_text(list[i].members, path);
         if (!other || strcmp(other, value) != 0)
             return false;
     }
@@ -252,7 +243,7 @@ bool sftn_trainings_label(sftn_training *list, int n)
 
         if (!t->key)
             continue;
-        memcpy(t->label, t->base, sizeof t->base);
+        snprintf(t->label, sizeof t->label, "%s", t->base);
         if (!t->members)
             continue;
         json_object_object_foreach(t->members, path, value) {

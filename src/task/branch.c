@@ -29,22 +29,11 @@ static sftn_status open_file(const char *path, sftn_tensors **t, sftn_error *err
     return status;
 }
 
-static const char *member(struct json_object *job, const char *key)
-{
-    struct json_object *value = NULL;
-
-    if (!json_object_is_type(job, json_type_object) ||
-        !json_object_object_get_ex(job, key, &value) ||
-        !json_object_is_type(value, json_type_string))
-        return NULL;
-    return json_object_get_string(value);
-}
-
 /* The student's stage that branch `branch` enters after; the file must be for our student. */
 static sftn_status find_entry(const char *path, struct json_object *job, int branch,
                               const sftn_network_spec *spec, int *entry, sftn_error *err)
 {
-    const char *student = member(job, "student"), *teacher = member(job, "teacher");
+    const char *student = sftn_json_text(job, "student"), *teacher = sftn_json_text(job, "teacher");
     sftn_model model;
 
     if (!student || !teacher)

@@ -46,6 +46,18 @@ bool sftn_describe_path(struct json_object *object, const char *key, const char 
     return sftn_describe_text(object, key, text);
 }
 
+/* Origins of origins: only that of a network which was trained on is kept, one step back. */
+static void cut_origins(struct json_object *job)
+{
+    struct json_object *before = sftn_json_member(sftn_json_member(job, "init_from"), "job");
+
+    json_object_object_del(job, "teacher_from");
+    if (before) {
+        json_object_object_del(before, "teacher_from");
+        json_object_object_del(before, "init_from");
+    }
+}
+
 /* A member with the JSON object that a file's metadata holds under that name. */
 static bool describe_meta(struct json_object *object, const sftn_tensors *t, const char *key)
 {
@@ -56,7 +68,7 @@ static bool describe_meta(struct json_object *object, const sftn_tensors *t, con
         json_object_put(value);
         return true;
     }
-    json_object_object_del(value, "teacher_from");
+    cut_origins(value);
     return put(object, key, value);
 }
 

@@ -31,6 +31,15 @@ sftn_status sftn_network_fill(const char *path, const sftn_network_spec *spec, s
 /* path itself, or path/model.safetensors where path is a directory; owned by the caller. */
 char *sftn_network_path(const char *path);
 
+/* ---- JSON (json.c) ---- */
+/* Each may be given NULL, or what is no object; what is returned belongs to the object. */
+struct json_object *sftn_json_member(struct json_object *object, const char *key);
+/* NULL where there is no text of that name. */
+const char *sftn_json_text(struct json_object *object, const char *key);
+double sftn_json_number(struct json_object *object, const char *key, double absent);
+/* As people write it: 0.9, not 0.90000000000000002; null where it is NaN. */
+void sftn_json_add_number(struct json_object *object, const char *key, double number);
+
 /* ---- jobs ---- */
 /* ARGUMENT where a number is out of its range. */
 sftn_status sftn_job_check(int classes, int channels, int image_size, float smoothing,
@@ -51,7 +60,7 @@ bool sftn_describe_integer(struct json_object *object, const char *key, int64_t 
 bool sftn_describe_path(struct json_object *object, const char *key, const char *path);
 /*
  * A member object `key` with where a network was read, and what its file says of how it was
- * trained: {"path", "job", "options"}.  The origins of what it learned from are left out.
+ * trained: {"path", "job", "options"}, without its own teacher's.
  */
 bool sftn_describe_origin(struct json_object *object, const char *key, const char *path);
 /* A member object `key` with every option of the table; nothing where the table is empty. */

@@ -73,7 +73,7 @@ static sftn_status describe(const teach *t, sftn_job *job, sftn_error *err)
          sftn_describe_integer(d, "image-size", o->image_size) &&
          sftn_describe_number(d, "smoothing", (double)o->smoothing) &&
          sftn_describe_integer(d, "job-seed", (int64_t)o->seed) &&
-         (!o->init_from || sftn_describe_path(d, "init_from", o->init_from));
+         (!o->init_from || sftn_describe_origin(d, "init_from", o->init_from));
     return sftn_describe_job(job, d, ok, err);
 }
 

@@ -11,16 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *text_of(json_object *o, const char *key)
-{
-    json_object *value = NULL;
-
-    if (!o || !json_object_object_get_ex(o, key, &value) ||
-        !json_object_is_type(value, json_type_string))
-        return NULL;
-    return json_object_get_string(value);
-}
-
 /* DIR/branches.safetensors of DIR/model.safetensors. */
 static char *branches_path(const char *file)
 {
@@ -37,13 +27,12 @@ static char *branches_path(const char *file)
 static sftn_status read_scheme_options(sftn_branched *b, json_object *job, sftn_error *err)
 {
     const sftn_option *table = b->scheme->options;
-    json_object *options = NULL;
+    json_object *options = sftn_json_member(job, "scheme-options");
     sftn_status status = SFTN_OK;
 
     b->scheme_options = sftn_options_copy(table, NULL, b->scheme->options_size);
     if (!b->scheme_options)
         return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
-    json_object_object_get_ex(job, "scheme-options", &options);
     if (!table || !json_object_is_type(options, json_type_object))
         return SFTN_OK;
     json_object_object_foreach(options, name, value) {
@@ -56,7 +45,7 @@ static sftn_status read_scheme_options(sftn_branched *b, json_object *job, sftn_
 
 static sftn_status make_job(sftn_branched *b, json_object *job, sftn_error *err)
 {
-    const char *scheme = text_of(job, "scheme"), *student = text_of(job, "student");
+    const char *scheme = sftn_json_text(job, "scheme"), *student = sftn_json_text(job, "student");
     const sftn_network *teacher = &b->teacher;
     sftn_teach_options options = {
         .teacher = &teacher->model,

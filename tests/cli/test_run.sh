@@ -17,16 +17,16 @@ methods:
   fitnets: {}
 alon: true
 E_O_F
-expect 2 "" "sftn: ten.yaml, line 1: unknown data set 'shaps'; did you mean 'shapes'[?]
+expect 2 "" "sftn: ten.yaml, line 1: no data set called \"shaps\"; did you mean \"shapes\"[?]
 sftn: ten.yaml, line 2: option batch: '0', expected a whole number from 1 to 65536
 sftn: ten.yaml, line 2: there is no option 'epoch' of all trainings; did you mean 'epochs'[?]
-sftn: ten.yaml, line 4: *resnet9*
+sftn: ten.yaml, line 4: no model called \"resnet9\"; did you mean \"resnet8\"[?]
 sftn: ten.yaml, line 5: there is no option 'lamda-kl' of a teacher; did you mean 'lambda-kl'[?]
+sftn: ten.yaml, line 6: no teacher called \"plan\"; did you mean \"plain\"[?]
 sftn: ten.yaml, line 6: option detach: 'perhaps', expected true or false
-sftn: ten.yaml, line 6: there is no teacher 'plan'; did you mean 'plain'[?]
 sftn: ten.yaml, line 9: method kd: option temperature: '-4', expected a number from 0.01 to 1000
 sftn: ten.yaml, line 10: no distillation method called \"fitnets\"; did you mean \"fitnet\"[?]
-sftn: ten.yaml, line 11: there is no section 'alon'; did you mean 'alone'[?]" run ten.yaml
+sftn: ten.yaml, line 11: no section called \"alon\"; did you mean \"alone\"[?]" run ten.yaml
 [[ $(wc -l <stderr) -eq 10 ]] || fail "ten mistakes are not ten messages: $err"
 
 printf 'teachers: {a: [\n' >broken.yaml
@@ -140,6 +140,9 @@ run *" "" "${quick[@]}" --cache cache --results again.json
 sed -n '/^run /,$p' stdout >again.txt
 same_files whole.txt again.txt
 same_files whole.json again.json
+expect 0 "*
+resnet8-kd-of-plain-seed1 *" "" table whole.json
+expect 0 "*± *" "" table whole.json --group names
 command=$(sed -n 's/^ *"command": *"sftn \(distill.*at+kd.*\)",*$/\1/p' whole.json | head -n 1)
 same=$(sed -n '/at+kd/,/directory/s/^ *"directory": *"\(.*\)",*$/\1/p' whole.json | head -n 1)
 # shellcheck disable=SC2086
@@ -148,7 +151,8 @@ same_files repeated/model.safetensors "$same/model.safetensors"
 
 # ---- what is asked for and what that needs; a time limit; SIGTERM ----
 expect 0 "*tiny: 6 trainings, 0 cached, 3 to do
-run *resnet8-kd-of-friendly-seed1 *" "*" "${quick[@]}" --cache some --only 'resnet8-kd-of-f*'
+run *
+resnet8-kd-of-friendly-seed1 *" "*" "${quick[@]}" --cache some --only 'resnet8-kd-of-f*'
 [[ $(grep -c seed1 <<<"${out#*to do}") -eq 3 ]] || fail "--only trains something else: $out"
 expect 2 "" "sftn: no training is called like 'x*'; --dry-run lists all names" \
     "${quick[@]}" --cache some --only 'x*'
@@ -179,11 +183,11 @@ methods: {kd: {min-teacher-accuracy: 0}, fsp: {min-teacher-accuracy: 0}}
 E_O_F
 expect 1 "*
 good-seed1 *
-wild-seed1 *failed: *not finite*
 resnet8x4-kd-of-good-seed1 *
-resnet8x4-fsp-of-good-seed1 *failed: *fsp*
-resnet8x4-kd-of-wild-seed1 *failed: not trained: wild-seed1, which it starts from, failed
-resnet8x4-fsp-of-wild-seed1 *failed: not trained: *" "*" \
+wild-seed1: failed: *not finite*
+resnet8x4-fsp-of-good-seed1: failed: *fsp*
+resnet8x4-kd-of-wild-seed1: failed: not trained: wild-seed1, which it starts from, failed
+resnet8x4-fsp-of-wild-seed1: failed: not trained: *" "*" \
     run fails.yaml --no-time --cache fails
 [[ $(grep -c '"state": *"failed"' fails.results.json) -eq 4 ]] || fail "results.json has not 4 failures"
 [[ $(grep -c '"error": *"..*"' fails.results.json) -eq 4 ]] || fail "results.json has not 4 errors"

@@ -148,6 +148,29 @@ TEST(labels_name_the_options_that_differ)
     sftn_run_statistics_free(&s);
 }
 
+/* What a network was trained on from counts by its own training, not by its place. */
+TEST(the_origin_of_initial_weights_tells_groups_apart)
+{
+    runs r = {0};
+    sftn_run_statistics s;
+
+    for (int i = 0; i < 4; i++) {
+        char text[512];
+
+        snprintf(text, sizeof text,
+                 "{\"job\":{\"task\":\"teach\",\"scheme\":\"sftn\",\"teacher\":\"resnet20\","
+                 "\"job-seed\":%d,\"init_from\":{\"path\":\"p%d\",\"job\":{\"scheme\":\"plain\","
+                 "\"job-seed\":%d},\"options\":{\"epochs\":%d}}}}", i % 2, i, i % 2,
+                 i < 2 ? 60 : 240);
+        add_run(&r, "x", i % 2, 50.0 + i, text);
+    }
+    s = group(&r, SFTN_GROUP_SEEDS, NULL);
+    CHECK_INT(s.ngroups, 2);
+    CHECK_TEXT(s.group[0].label, "resnet20 sftn epochs=60");
+    CHECK_INT(s.group[0].sample[SFTN_MEASURE_LAST].n, 2);
+    sftn_run_statistics_free(&s);
+}
+
 /* Where the teacher's file does not say how it was trained, its values are all that is known. */
 TEST(students_of_unknown_teachers_stay_apart)
 {
@@ -219,6 +242,88 @@ TEST(an_unknown_reference_is_named_beside_those_there_are)
                 "called \"plain\"; there are \"resnet8 kd of resnet20 plain\"");
     CHECK_FAILS(sftn_runs_group(r.run, r.n, SFTN_GROUP_SEEDS, NULL, 1.0, &s, &err),
                 SFTN_ERR_ARGUMENT, &err, "the level of intervals is 1");
+}
+
+/* ---- results of experiments ---- */
+
+static const char *const results =
+    "{\"experiment\": \"x\", \"runs\": ["
+    "{\"name\": \"plain-seed1\", \"group\": \"plain\", \"kind\": \"teacher\", \"network\": \"r\","
+    " \"teacher\": \"plain\", \"scheme\": \"plain\", \"seed\": 1, \"options\": {},"
+    " \"state\": \"done\", \"epochs\": 9, \"train_top1\": 80, \"test_top1\": 70},"
+    "{\"name\": \"friendly-seed1\", \"group\": \"friendly\", \"kind\": \"teacher\","
+    " \"network\": \"r\", \"teacher\": \"friendly\", \"scheme\": \"sftn\", \"seed\": 1,"
+    " \"options\": {}, \"state\": \"done\", \"epochs\": 9, \"train_top1\": 75, \"test_top1\": 68},"
+    "{\"name\": \"kd-of-plain-seed1\", \"group\": \"kd-of-plain\", \"kind\": \"student\","
+    " \"network\": \"s\", \"teacher\": \"plain\", \"student\": \"s\", \"method\": \"kd\","
+    " \"seed\": 1, \"options\": {}, \"teacher_run\": \"plain-seed1\", \"state\": \"done\","
+    " \"epochs\": 9, \"test_top1\": 60, \"best_validation_top1\": 59, \"best_test_top1\": 61,"
+    " \"agreement\": 65,"
+    " \"kl_teacher_student\": 0.5},"
+    "{\"name\": \"kd-of-friendly-seed1\", \"group\": \"kd-of-friendly\", \"kind\": \"student\","
+    " \"network\": \"s\", \"teacher\": \"friendly\", \"student\": \"s\", \"method\": \"kd\","
+    " \"seed\": 1, \"options\": {}, \"teacher_run\": \"friendly-seed1\", \"state\": \"done\","
+    " \"epochs\": 9, \"test_top1\": 62, \"best_validation_top1\": 60, \"best_test_top1\": 61.5,"
+    " \"agreement\": 75, \"kl_teacher_student\": 0.25},"
+    "{\"name\": \"kd-of-friendly-seed2\", \"group\": \"kd-of-friendly\", \"kind\": \"student\","
+    " \"network\": \"s\", \"method\": \"kd\", \"student\": \"s\", \"seed\": 2, \"options\": {},"
+    " \"teacher_run\": \"friendly-seed1\", \"state\": \"failed\"}]}";
+
+static const char *write_file(const char *name, const char *text)
+{
+    const char *path = test_temp_path(name);
+    FILE *file = fopen(path, "w");
+
+    fputs(text, file);
+    fclose(file);
+    return path;
+}
+
+/* Rows bring the names of their groups; students differ by their teacher, then teachers. */
+TEST(results_of_an_experiment_are_grouped_like_runs)
+{
+    sftn_run_statistics s;
+    sftn_error err = {0};
+    sftn_run *run;
+    int n;
+
+    CHECK_OK(sftn_results_read(write_file("x.results.json", results), &run, &n, &err), &err);
+    CHECK_INT(n, 5);
+    CHECK_OK(sftn_runs_group(run, n, SFTN_GROUP_SEEDS, NULL, 0.95, &s, &err), &err);
+    CHECK_INT(s.ngroups, 4);
+    CHECK_TEXT(s.group[3].label, "kd-of-friendly");
+    CHECK_TEXT(s.group[3].teacher, "friendly");
+    CHECK_INT(s.group[3].unfinished, 1);
+    CHECK_NEAR(s.group[2].sample[SFTN_MEASURE_BEST].mean, 61.0, 0.0);
+    CHECK_INT(s.ndifferences, 2);
+    CHECK_INT(s.difference[0].group, 3);
+    CHECK_INT(s.difference[0].against, 2);
+    CHECK_NEAR(s.difference[0].sample[SFTN_MEASURE_LAST].mean, 2.0, 0.0);
+    CHECK_NEAR(s.difference[0].sample[SFTN_MEASURE_KL].mean, -0.25, 0.0);
+    CHECK_INT(s.difference[1].group, 1);
+    CHECK_INT(s.difference[1].against, 0);
+    CHECK_NEAR(s.difference[1].sample[SFTN_MEASURE_TRAIN].mean, -5.0, 0.0);
+    sftn_run_statistics_free(&s);
+    CHECK_OK(sftn_runs_group(run, n, SFTN_GROUP_SEEDS, "plain", 0.95, &s, &err), &err);
+    CHECK_INT(s.ndifferences, 2);
+    sftn_run_statistics_free(&s);
+    for (int i = 0; i < n; i++)
+        sftn_run_free(&run[i]);
+    free(run);
+}
+
+TEST(a_file_without_results_is_told)
+{
+    sftn_error err = {0};
+    sftn_run *run;
+    int n;
+
+    CHECK_FAILS(sftn_results_read(write_file("a.json", "[1]"), &run, &n, &err), SFTN_ERR_FORMAT,
+                &err, "a.json: expected the results of an experiment");
+    CHECK_FAILS(sftn_results_read(write_file("b.json", "{\"runs\": [{\"name\": \"x\"}]}"), &run,
+                                  &n, &err), SFTN_ERR_FORMAT, &err, "row 1 of 'runs' has no");
+    CHECK_FAILS(sftn_results_read("/nonexistent.json", &run, &n, &err), SFTN_ERR_FILE, &err,
+                "/nonexistent.json");
 }
 
 /* ---- tables ---- */

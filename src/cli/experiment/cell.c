@@ -9,7 +9,6 @@
  */
 #include "cli/experiment/experiment.h"
 
-#include <math.h>
 #include <sha2.h>
 #include <stdarg.h>
 #include <stdlib.h>

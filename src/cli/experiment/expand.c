@@ -234,8 +234,7 @@ static int find_origin(const round *r, int last, int number, const choice *from)
 {
     const entries *all = &r->study->teachers;
     const char **names = calloc((size_t)all->n + 1, sizeof *names);
-    const entry *origin = entry_find(all, from->value);
-    char near[128] = "";
+    sftn_error err = {0};
     int found = -1, n = 0;
 
     for (int i = 0; names && i < all->n; i++)
@@ -245,9 +244,10 @@ static int find_origin(const round *r, int last, int number, const choice *from)
             found = i;
             n++;
         }
-    if (!origin)
-        problem_add(r->problems, from->line, "there is no teacher '%s'%s", from->value,
-                    names ? did_you_mean(from->value, names, near, sizeof near) : "");
+    if (!names)
+        r->problems->no_memory = true;
+    else if (sftn_find_name("teacher", from->value, names, NULL, &err) < 0)
+        problem_add(r->problems, from->line, "%s", err.text);
     else if (found == number || found > number)
         problem_add(r->problems, from->line, "the teacher '%s' cannot start from '%s', which comes "
                     "after it", r->cells->list[number].teacher_name, from->value);
@@ -255,7 +255,7 @@ static int find_origin(const round *r, int last, int number, const choice *from)
         problem_add(r->problems, from->line, "'%s' stands for %d teachers; expected one to start "
                     "from", from->value, n);
     free(names);
-    return origin && n == 1 && found < number ? found : -1;
+    return n == 1 && found < number ? found : -1;
 }
 
 static void connect(const round *r, int last)

@@ -36,8 +36,6 @@ typedef struct problems {
 void problem_add(problems *p, int line, const char *format, ...) SFTN_PRINTF(3, 4);
 /* All of them on stderr, by lines; the exit code. */
 int problems_print(problems *p);
-/* "; did you mean 'X'?", or nothing, written to buf; names end with NULL. */
-const char *did_you_mean(const char *name, const char *const *names, char *buf, size_t size);
 
 /* The only document of a file, deleted with yaml_document_delete; false: not read, a problem. */
 bool yaml_read(const char *path, yaml_document_t *document, problems *p);
@@ -222,6 +220,7 @@ pool_end pool_run(cells *c, const run_options *o, double seconds,
 
 /* results.json of what there is up to now, atomically. */
 sftn_status results_write(const study *s, cells *c, const char *path, sftn_error *err);
-void results_print(const cells *c);
+/* A line for each cell; means and differences where there are several seeds. */
+sftn_status results_print(const study *s, const cells *c, sftn_error *err);
 
 #endif

@@ -270,14 +270,11 @@ static void read_root(study *s, const yaml_node_t *root, problems *p)
          pair < root->data.mapping.pairs.top; pair++) {
         const yaml_node_t *key = node_of(s, pair->key), *value = node_of(s, pair->value);
         const char *name = yaml_text(key, "a section's name", p);
-        char near[128];
-        int i = 0;
+        sftn_error err = {0};
+        const int i = name ? sftn_find_name("section", name, section_names, NULL, &err) : -1;
 
-        while (name && section_names[i] && strcmp(section_names[i], name) != 0)
-            i++;
-        if (name && !section_names[i])
-            problem_add(p, yaml_line(key), "there is no section '%s'%s", name,
-                        did_you_mean(name, section_names, near, sizeof near));
+        if (name && i < 0)
+            problem_add(p, yaml_line(key), "%s", err.text);
         else if (name && seen[i])
             problem_add(p, yaml_line(key), "the section '%s' is there twice", name);
         else if (name)

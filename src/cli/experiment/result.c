@@ -37,6 +37,15 @@ static json_object *varying(const cell *c)
     return o;
 }
 
+/* How a teacher is trained; the command's own default unless given. */
+static const char *scheme_of(const cell *c)
+{
+    for (int i = 0; i < c->noptions; i++)
+        if (strcmp(c->option[i].key, "scheme") == 0)
+            return c->option[i].value;
+    return "sftn";
+}
+
 static void add_identity(const cells *all, const cell *c, json_object *o)
 {
     static const char *const kinds[] = {"teacher", "alone", "student"};
@@ -47,6 +56,7 @@ static void add_identity(const cells *all, const cell *c, json_object *o)
     add_string(o, "kind", kinds[c->kind]);
     add_string(o, "network", c->network);
     add_string(o, "teacher", c->teacher_name);
+    add_string(o, "scheme", c->kind == CELL_TEACHER ? scheme_of(c) : NULL);
     add_string(o, "student", c->student_name);
     add_string(o, "method", c->method_name);
     json_object_object_add(o, "seed", json_object_new_int64(strtoll(c->seed, NULL, 10)));
@@ -172,46 +182,79 @@ sftn_status results_write(const study *s, cells *all, const char *path, sftn_err
 
 /* ---- the table ---- */
 
-static void print_number(json_object *row, const char *key, const char *format, int width)
-{
-    json_object *value;
-    char text[32] = "-";
-
-    if (json_object_object_get_ex(row, key, &value))
-        snprintf(text, sizeof text, format, json_object_get_double(value));
-    printf("  %*s", width, text);
-}
-
 static bool is_shown(const cells *all, const cell *c)
 {
     return !cell_is_hidden(all, c) && original(all, c)->state != CELL_LEFT;
 }
 
-void results_print(const cells *all)
+/* The runs of cells that are done, called as the cells are: *n of them, for sftn_runs_free. */
+static sftn_run *read_runs(const cells *all, int *n)
 {
-    int width = 3;
+    sftn_run *runs = calloc((size_t)all->n + 1, sizeof *runs);
 
-    for (int i = 0; i < all->n; i++)
-        if (is_shown(all, &all->list[i]) && (int)strlen(all->list[i].name) > width)
-            width = (int)strlen(all->list[i].name);
-    printf("%-*s  %-12s  %7s  %10s  %9s  %9s  %9s  %7s\n", width, "run", "network", "train",
-           "validation", "test,best", "test,last", "agreement", "KL");
+    *n = 0;
+    for (int i = 0; runs && i < all->n; i++) {
+        const cell *c = &all->list[i];
+        char *name;
+
+        if (!is_shown(all, c) || original(all, c)->state != CELL_DONE ||
+            sftn_run_read(c->dir, &runs[*n], NULL) != SFTN_OK)
+            continue;
+        name = strdup(c->name);
+        if (name) {
+            free(runs[*n].name);
+            runs[*n].name = name;
+        }
+        ++*n;
+    }
+    return runs;
+}
+
+static sftn_status print_groups(const sftn_run *runs, int n, sftn_error *err)
+{
+    sftn_run_statistics s = {0};
+    char *text = NULL;
+    sftn_status status = sftn_runs_group(runs, n, SFTN_GROUP_SEEDS, NULL, 0.95, &s, err);
+
+    if (status == SFTN_OK)
+        status = sftn_groups_table(runs, &s, SFTN_TABLE_TEXT, &text, err);
+    if (status == SFTN_OK)
+        printf("\n%s", text);
+    free(text);
+    sftn_run_statistics_free(&s);
+    return status;
+}
+
+/* Of cells that are not done. */
+static void print_others(const cells *all)
+{
     for (int i = 0; i < all->n; i++) {
         const cell *c = &all->list[i], *trained = original(all, c);
 
-        if (!is_shown(all, c))
+        if (!is_shown(all, c) || trained->state == CELL_DONE)
             continue;
-        printf("%-*s  %-12s", width, c->name, c->network);
-        print_number(c->row, "train_top1", "%.2f", 7);
-        print_number(c->row, "best_validation_top1", "%.2f", 10);
-        print_number(c->row, "best_test_top1", "%.2f", 9);
-        print_number(c->row, "test_top1", "%.2f", 9);
-        print_number(c->row, "agreement", "%.2f", 9);
-        print_number(c->row, "kl_teacher_student", "%.4f", 7);
-        if (trained->state == CELL_FAILED)
-            printf("  failed: %s", trained->error.text);
-        else if (trained->state != CELL_DONE)
-            printf("  %s", state_name(trained));
-        printf("\n");
+        printf("%s: %s%s%s\n", c->name, state_name(trained),
+               trained->state == CELL_FAILED ? ": " : "", trained->error.text);
     }
+}
+
+sftn_status results_print(const study *s, const cells *all, sftn_error *err)
+{
+    int n;
+    sftn_run *runs = read_runs(all, &n);
+    char *text = NULL;
+    sftn_status status = SFTN_OK;
+
+    if (!runs)
+        return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
+    if (n > 0)
+        status = sftn_runs_table(runs, n, SFTN_TABLE_TEXT, &text, err);
+    if (text)
+        fputs(text, stdout);
+    if (status == SFTN_OK && n > 0 && s->seeds.n > 1)
+        status = print_groups(runs, n, err);
+    print_others(all);
+    free(text);
+    sftn_runs_free(runs, n);
+    return status;
 }

@@ -57,15 +57,6 @@ int problems_print(problems *p)
     return CLI_USAGE;
 }
 
-const char *did_you_mean(const char *name, const char *const *names, char *buf, size_t size)
-{
-    const char *nearest = sftn_nearest_name(name, names);
-
-    snprintf(buf, size, "%s%s%s", nearest ? "; did you mean '" : "", nearest ? nearest : "",
-             nearest ? "'?" : "");
-    return buf;
-}
-
 int yaml_line(const yaml_node_t *node)
 {
     return (int)node->start_mark.line + 1;

@@ -254,6 +254,7 @@ void cli_show_progress(void *ctx, const sftn_progress *p)
 void cli_show_balance(void *ctx, int member, const sftn_balance *balance)
 {
     cli_progress *state = ctx;
+    const cli_job *job = &state->job[member];
     char name[192];
 
     format_name(state, member, name, sizeof name);
@@ -267,9 +268,10 @@ void cli_show_balance(void *ctx, int member, const sftn_balance *balance)
 
         if (p->far)
             fprintf(stderr,
-                    "sftn: warning: %sthe gradient of '%s' is %.2g times that of '%s'; instead of "
-                    "its weight of %g, %.2g would make them equal\n",
-                    name, p->term, p->ratio, p->labels, p->weight, p->balanced);
+                    "sftn: warning: %s%sthe gradient of '%s' is %.2g times that of '%s'; instead "
+                    "of its weight of %g, %.2g would make them equal\n",
+                    job->name, job->name[0] ? ": " : "", p->term, p->ratio, p->labels, p->weight,
+                    p->balanced);
     }
 }
 

@@ -107,7 +107,7 @@ typedef enum sftn_grouping {
 /* Samples are over seeds: runs of the same seed count as one, with their mean. */
 typedef struct sftn_run_group {
     char label[192];  /* what it is, and how it differs from others of the list */
-    char teacher[96]; /* "resnet20 sftn"; "" where there is none, or it is not known */
+    char teacher[192]; /* "resnet20 sftn"; "" where there is none, or it is not known */
     int n, unfinished;
     int *run; /* [n]: which of the runs; those that are not finished are not in the samples */
     sftn_sample sample[SFTN_MEASURES];

@@ -67,7 +67,8 @@ wait_for() {
     done
 }
 
-has_epoch() { [[ -s $1/log.jsonl ]]; }
+# The checkpoint of an epoch is written after its line of the log.
+has_epoch() { [[ -s $1/log.jsonl && -f $1/checkpoint.safetensors ]]; }
 
 same_pair() {
     same_run "$1/kd" pair/kd

@@ -257,13 +257,13 @@ static sftn_status find_against(const grouper *w, const char *against, bool *tea
         *teacher = *teacher || strcmp(s->group[k].teacher, against) == 0;
     if (!against || *teacher)
         return SFTN_OK;
-    for (int k = 0; k < s->ngroups; k++) {
+    for (int k = 0; k < s->ngroups; k++)
         if (strcmp(s->group[k].label, against) == 0)
             return SFTN_OK;
-        sftn_strbuf_add(&known, "%s\"%s\"", k ? ", " : "", s->group[k].label);
-    }
     for (int k = 0; k < s->ngroups; k++)
-        if (s->group[k].teacher[0] && !strstr(known.text, s->group[k].teacher))
+        sftn_strbuf_add(&known, "%s\"%s\"", k ? ", " : "", s->group[k].label);
+    for (int k = 0; k < s->ngroups; k++)
+        if (s->group[k].teacher[0] && known.text && !strstr(known.text, s->group[k].teacher))
             sftn_strbuf_add(&known, ", \"%s\"", s->group[k].teacher);
     sftn_fail(err, SFTN_ERR_ARGUMENT, "no group and no teacher is called \"%s\"; there are %s",
               against, known.failed || !known.text ? "others" : known.text);

@@ -307,9 +307,7 @@ TEST(results_of_an_experiment_are_grouped_like_runs)
     CHECK_OK(sftn_runs_group(run, n, SFTN_GROUP_SEEDS, "plain", 0.95, &s, &err), &err);
     CHECK_INT(s.ndifferences, 2);
     sftn_run_statistics_free(&s);
-    for (int i = 0; i < n; i++)
-        sftn_run_free(&run[i]);
-    free(run);
+    sftn_runs_free(run, n);
 }
 
 TEST(a_file_without_results_is_told)

@@ -146,6 +146,8 @@ int cli_stop_signal(void); /* 0: none */
 
 /* ---- progress (progress.c) ---- */
 
+double cli_now(void); /* seconds of a clock that only goes forward */
+
 typedef struct cli_job cli_job;
 
 typedef struct cli_progress {

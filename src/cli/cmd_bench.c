@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 typedef struct bench_options {
     float seconds;
@@ -50,14 +49,6 @@ typedef struct timing {
     int64_t peak_bytes; /* of the process; 0 where the system does not say */
     sftn_plan_stats plan;
 } timing;
-
-static double now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* The kernel's high-water mark of resident memory. */
 static int64_t peak_memory(void)
@@ -114,14 +105,14 @@ static void measure(cli_workload *w, const bench_options *opt, double *ms, timin
 
     for (int i = 0; i < WARMUP_STEPS; i++)
         cli_workload_run(w);
-    start = now_s();
+    start = cli_now();
     for (t->steps = 0; t->steps < wanted && !cli_stop_requested(NULL);) {
-        const double before = now_s();
+        const double before = cli_now();
 
         if (!opt->steps && t->steps > 0 && before - start > (double)opt->seconds)
             break;
         cli_workload_run(w);
-        ms[t->steps++] = 1e3 * (now_s() - before);
+        ms[t->steps++] = 1e3 * (cli_now() - before);
     }
     if (t->steps == 0)
         return;
@@ -294,21 +285,21 @@ static int64_t step_bytes(cli_workload *w)
 static int alternate(const method_bench *b, cli_workload *kd, cli_workload *w)
 {
     const int wanted = b->opt->steps ? b->opt->steps : MAX_STEPS;
-    const double start = now_s();
+    const double start = cli_now();
     int n = 0;
 
     for (; n < WARMUP_STEPS + wanted && !cli_stop_requested(NULL); n++) {
-        const double before = now_s();
+        const double before = cli_now();
         double between;
 
         if (!b->opt->steps && n > WARMUP_STEPS && before - start > (double)b->opt->seconds)
             break;
         cli_workload_run(kd);
-        between = now_s();
+        between = cli_now();
         cli_workload_run(w);
         if (n >= WARMUP_STEPS) {
             b->ms[0][n - WARMUP_STEPS] = 1e3 * (between - before);
-            b->ms[1][n - WARMUP_STEPS] = 1e3 * (now_s() - between);
+            b->ms[1][n - WARMUP_STEPS] = 1e3 * (cli_now() - between);
         }
     }
     return n - WARMUP_STEPS;

@@ -14,7 +14,7 @@ enum { LINE_SIZE = 512, MIN_BAR = 6, MAX_BAR = 30 };
 
 static const double redraw_s = 0.1;
 
-static double now_s(void)
+double cli_now(void)
 {
     struct timespec t;
 
@@ -228,7 +228,7 @@ static void print_epoch(const sftn_progress *p, const char *name, int width)
 void cli_show_progress(void *ctx, const sftn_progress *p)
 {
     cli_progress *state = ctx;
-    const double now = now_s();
+    const double now = cli_now();
     char before[64], after[LINE_SIZE], name[192];
 
     state->last[p->member] = *p;
@@ -278,7 +278,7 @@ void cli_show_balance(void *ctx, int member, const sftn_balance *balance)
 bool cli_show_download(void *ctx, int64_t done, int64_t total)
 {
     cli_progress *state = ctx;
-    const double now = now_s();
+    const double now = cli_now();
     char after[96], have[32], all[32];
 
     if (cli_stop_requested(NULL))

@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 enum { TIMED_STEPS = 4 };
 
@@ -83,25 +82,17 @@ typedef struct rate {
     double phases;  /* epochs that the methods' own phases take more */
 } rate;
 
-static double now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* The shortest of a few runs. */
 static double fastest(void (*run)(void *), void *ctx)
 {
     double best = -1.0;
 
     for (int i = 0; i < TIMED_STEPS; i++) {
-        const double begin = now_s();
+        const double begin = cli_now();
 
         run(ctx);
-        if (best < 0.0 || now_s() - begin < best)
-            best = now_s() - begin;
+        if (best < 0.0 || cli_now() - begin < best)
+            best = cli_now() - begin;
     }
     return best;
 }

@@ -52,14 +52,6 @@ typedef struct pool {
 
 static const double poll_s = 0.05, look_s = 2.0, draw_s = 1.0;
 
-static double now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* ---- children ---- */
 
 static void redirect(const char *dir)
@@ -193,7 +185,7 @@ static const char *count_text(const pool *p, char *buf, size_t size)
 static double seconds_left(const pool *p)
 {
     const double factor = p->estimated > 0.0 ? p->spent / p->estimated : 1.0;
-    double sum = 0.0, now = now_s();
+    double sum = 0.0, now = cli_now();
     int open = 0;
 
     for (int i = 0; i < p->cells->n; i++) {
@@ -227,7 +219,7 @@ static void draw(pool *p)
 {
     char count[48], left[64] = "", time[32];
     const char *name = "";
-    const double now = now_s(), seconds = seconds_left(p);
+    const double now = cli_now(), seconds = seconds_left(p);
 
     if (!p->progress.bar || now - p->drawn < draw_s || p->running == 0)
         return;
@@ -354,7 +346,7 @@ static void start(pool *p, worker *w)
     snprintf(text, sizeof text, w->n > 1 ? "begins, with %d others" : "begins", w->n - 1);
     say(p, first, text);
     fflush(NULL);
-    w->begin = now_s();
+    w->begin = cli_now();
     w->pid = fork();
     if (w->pid == 0)
         run_child(p->cells, w, parent);
@@ -374,7 +366,7 @@ static void start(pool *p, worker *w)
 static void start_all(pool *p)
 {
     skip_orphans(p);
-    if (now_s() - p->looked < look_s)
+    if (cli_now() - p->looked < look_s)
         return;
     for (int i = 0; i < p->o->jobs && !p->stopping; i++) {
         worker *w = &p->worker[i];
@@ -384,7 +376,7 @@ static void start_all(pool *p)
         if (w->pid == 0)
             start(p, w);
     }
-    p->looked = now_s();
+    p->looked = cli_now();
 }
 
 /* ---- ending ---- */
@@ -435,7 +427,7 @@ static void fail_cell(pool *p, const worker *w, cell *c, int status)
 
 static void finish(pool *p, worker *w, int status)
 {
-    const double spent = now_s() - w->begin;
+    const double spent = cli_now() - w->begin;
 
     p->running--;
     w->pid = 0;
@@ -496,7 +488,7 @@ static void loop(pool *p)
     const struct timespec nap = {.tv_nsec = (long)(poll_s * 1e9)};
 
     while (p->running > 0 || (!p->stopping && has_open(p))) {
-        p->out_of_time = p->out_of_time || (p->limit > 0.0 && now_s() - p->begin >= p->limit);
+        p->out_of_time = p->out_of_time || (p->limit > 0.0 && cli_now() - p->begin >= p->limit);
         if (cli_stop_requested(NULL) || p->out_of_time)
             ask_to_stop(p);
         reap(p);
@@ -511,7 +503,7 @@ static void loop(pool *p)
 pool_end pool_run(cells *c, const run_options *o, double seconds, void (*changed)(void *ctx),
                   void *ctx)
 {
-    pool p = {.cells = c, .o = o, .begin = now_s(), .limit = seconds, .looked = -look_s,
+    pool p = {.cells = c, .o = o, .begin = cli_now(), .limit = seconds, .looked = -look_s,
               .progress = cli_progress_new(), .changed = changed, .ctx = ctx};
     pool_end end = POOL_DONE;
 

@@ -20,6 +20,7 @@ typedef struct sftn_scope {
     sftn_params *params;
     bool training;  /* batch statistics, running statistics updated */
     bool frozen;    /* parameters never change while the plan lives; implies not trained */
+    bool batch_norms; /* where frozen: batch statistics all the same, none updated */
     bool frozen_head; /* the same of a network's head alone (sftn_model_build) */
     char name[128]; /* prefix of parameter names, "" or "layer1.0" */
     const char *label; /* put before names in dumps and errors ("teacher"); NULL: nothing */

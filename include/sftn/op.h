@@ -136,13 +136,15 @@ SFTN_API sftn_draw_table *sftn_draw_table_new(int64_t records, const int32_t *cl
 SFTN_API void sftn_draw_table_free(sftn_draw_table *table);
 SFTN_API int64_t sftn_draw_table_records(const sftn_draw_table *table);
 /*
- * record [N,1,1,1], step [1,1,1,1] -> [N,1 + count,1,1]: each record's own number, then `count`
- * numbers of records of other classes, without replacement where there are so many, else
- * independent; of no record, all -1.  They depend on (seed, step, record) alone.  At most 2^24
- * records, of two classes at least.  No gradient.
+ * record [N,1,1,1], step [1,1,1,1] -> [N,1 + count,1,1]: each record's own number (relaxed: that of
+ * any record of its class, itself among them, all as likely), then `count` numbers of records of
+ * other classes, without replacement where there are so many, else independent; of no record, all
+ * -1.  They depend on (seed, step, record) alone.  At most 2^24 records, of two classes at least.
+ * No gradient.
  */
 SFTN_API sftn_value sftn_draws(sftn_graph *g, sftn_value record, sftn_value step,
-                               const sftn_draw_table *table, int64_t count, uint64_t seed);
+                               const sftn_draw_table *table, int64_t count, bool relaxed,
+                               uint64_t seed);
 
 /* ---- convolution ---- */
 /*

@@ -125,6 +125,8 @@ typedef struct sftn_distill_options {
                                  for timing and looking at plans */
     const sftn_job *shares;   /* a distillation with that teacher, whose copy of it is used; it
                                  must outlive this job.  NULL: the file is read */
+    bool teacher_batch_norms; /* the teacher's batch norms use each batch's statistics, as in its
+                                 training, and leave the running ones as they are */
     sftn_method_use use[8];
     int nuse;
     double task_weight;

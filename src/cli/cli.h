@@ -326,6 +326,8 @@ int cli_run_jobs(cli_job *jobs, int n, const cli_teacher *teacher);
 
 /* ---- the commands that train ---- */
 
+enum { CLI_NORM_RUNNING, CLI_NORM_BATCH }; /* statistics of a frozen teacher's batch norms */
+
 /* One command line of train, teach or distill: what its options say. */
 typedef struct cli_training {
     cli_args args;
@@ -335,7 +337,7 @@ typedef struct cli_training {
     cli_scheme scheme;   /* train, teach */
     const char *teacher, *init_from_branch; /* distill: files */
     const char *method;
-    int branch;
+    int branch, teacher_norm; /* CLI_NORM_... */
     float task_weight, min_teacher_accuracy;
     cli_methods methods;
     cli_data_options data;

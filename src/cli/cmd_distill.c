@@ -20,6 +20,9 @@ static const sftn_option table[] = {
      "held out); -1 is twice what guessing has, or 10 points above it where that is less; 0 takes "
      "any, unmeasured",
      NULL, NULL},
+    {"teacher-norm", SFTN_OPT_CHOICE, offsetof(cli_training, teacher_norm), CLI_NORM_RUNNING, 0, 1,
+     "statistics that the frozen teacher's batch norms use: those of its training, or each batch's "
+     "own (as the authors of ofd have it)", "running|batch", NULL},
     {"init-from-branch", SFTN_OPT_STRING, offsetof(cli_training, init_from_branch), 0, 0, 0,
      "start the student's later stages and head from a branch in this file", "FILE", NULL},
     {"branch", SFTN_OPT_INT, offsetof(cli_training, branch), 1, 1, SFTN_MAX_STAGES,
@@ -151,6 +154,7 @@ static sftn_status make_job(distillation *d, int i, sftn_error *err)
         .teacher = &d->teacher.model,
         .teacher_file = d->teacher_file,
         .shares = i ? &d->job[0].job : NULL,
+        .teacher_batch_norms = s->t.teacher_norm == CLI_NORM_BATCH,
         .task_weight = cli_decimal(s->t.task_weight),
         .smoothing = s->t.run.smoothing,
         .classes = info->classes,

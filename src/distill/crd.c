@@ -6,8 +6,8 @@
  *     M_s, M_t [R,dim]: a memory of them for each of the R training records
  *     P_t = exp(<M_s[j], v_t> / T) / Z_t       P_s = exp(<M_t[j], v_s> / T) / Z_s
  *
- * for the record itself, j = j_0, and K records of other classes, j_1 .. j_K.  With c = K / R, each
- * side adds
+ * for the record itself, j = j_0 (with option relax any record of its class), and K records of
+ * other classes, j_1 .. j_K.  With c = K / R, each side adds
  *
  *     -1/N sum over n of [ ln(P_0 / (P_0 + c + 1e-7)) + sum over k of ln(c / (P_k + c + 1e-7)) ]
  *
@@ -21,6 +21,7 @@
 typedef struct crd_options {
     int dim, negatives;
     float temperature, momentum;
+    bool relax;
 } crd_options;
 
 static const sftn_option crd_option_table[] = {
@@ -32,6 +33,9 @@ static const sftn_option crd_option_table[] = {
      "divides the products of embeddings", NULL, NULL},
     {"momentum", SFTN_OPT_FLOAT, offsetof(crd_options, momentum), 0.5, 0.0, 0.9999,
      "share of a record's memory that a step keeps", NULL, NULL},
+    {"relax", SFTN_OPT_BOOL, offsetof(crd_options, relax), 0.0, 0.0, 1.0,
+     "tell any record of the same class, drawn anew in each step, from those of others, instead of "
+     "the record itself", NULL, NULL},
     SFTN_OPTION_END,
 };
 
@@ -86,7 +90,7 @@ static state add_number(const sftn_scope *s, const char *name, sftn_param_kind k
                                             .init = SFTN_INIT_ZERO});
 }
 
-/* The record's own number and those it is told from, [N,1+K]. */
+/* The number of the record, or one of its class, and those it is told from, [N,1+K]. */
 static sftn_value choose_records(const sftn_distill_args *a, const sftn_scope *s)
 {
     const crd_options *opt = a->options;
@@ -96,7 +100,7 @@ static sftn_value choose_records(const sftn_distill_args *a, const sftn_scope *s
         return a->drawn;
     step = add_number(s, "step", SFTN_PARAM_COUNTER);
     sftn_graph_update(a->g, s->params, step.index, sftn_shift(a->g, step.value, 1.0f));
-    return sftn_draws(a->g, a->record, step.value, a->records, opt->negatives, a->seed);
+    return sftn_draws(a->g, a->record, step.value, a->records, opt->negatives, opt->relax, a->seed);
 }
 
 /* M := unit(m M + (1 - m) v) for the batch's records */

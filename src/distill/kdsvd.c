@@ -10,6 +10,9 @@
  * student's is that of its k + 3 first which is nearest, in the teacher's sign.  Numbers of
  * channels must be equal.
  *
+ * mdistiller makes the matrix of channels and rows by columns, so that vectors have as many entries
+ * as a map has columns, which must be equal, and numbers of channels need not be: option vectors.
+ *
  * Singular vectors have no sign of their own, but R depends on that of a relative to b: here a
  * teacher's vector points along the mean of the map's positions, as it does where maps hold no
  * negative values whatever the library that computes it.
@@ -23,25 +26,64 @@
 
 enum { SPARE = 3 }; /* how many more of the student's vectors there are to choose from */
 
+enum { CHANNELS, COLUMNS };
+
 typedef struct kdsvd_options {
-    int k;
+    int k, vectors;
 } kdsvd_options;
 
 static const sftn_option kdsvd_option_table[] = {
     {"k", SFTN_OPT_INT, offsetof(kdsvd_options, k), 1, 1, 64,
      "singular vectors of the teacher that are kept", NULL, NULL},
+    {"vectors", SFTN_OPT_CHOICE, offsetof(kdsvd_options, vectors), CHANNELS, 0, 1,
+     "what a vector has an entry for: each channel (the CRD benchmark), or each column of the map, "
+     "which takes unequal channels (mdistiller)", "channels|columns", NULL},
     SFTN_OPTION_END,
 };
 
 typedef struct singular {
-    sftn_value x;       /* [N,C,HW,1], transposed */
-    sftn_value vectors; /* [N,C,k,1], of unit length */
+    sftn_value x;       /* [N,E,M,1], the matrix transposed: E entries of a vector */
+    sftn_value vectors; /* [N,E,k,1], of unit length */
     sftn_value squares; /* [N,k,1,1], of singular values */
 } singular;
 
 static int64_t smaller(int64_t a, int64_t b)
 {
     return a < b ? a : b;
+}
+
+/* The matrix of a map [N,C,H,W], transposed: [N,C,HW,1] or [N,W,CH,1]. */
+static sftn_value matrix(const sftn_distill_args *a, sftn_value f)
+{
+    static const int columns_first[] = {0, 3, 1, 2};
+    const sftn_shape s = sftn_value_shape(a->g, f);
+
+    if (((const kdsvd_options *)a->options)->vectors == CHANNELS)
+        return sftn_channel_rows(a->g, f);
+    return sftn_reshape(a->g, sftn_permute(a->g, f, columns_first),
+                        SFTN_SHAPE(s.dim[SFTN_N], s.dim[SFTN_W],
+                                   s.dim[SFTN_C] * s.dim[SFTN_H], 1));
+}
+
+/* Whether vectors of both networks have as many entries. */
+static bool comparable(const sftn_distill_args *a)
+{
+    if (((const kdsvd_options *)a->options)->vectors == CHANNELS)
+        return sftn_equal_channels(
+            a, "at, nst and vid take unequal channels, and so does kdsvd.vectors columns");
+    for (int i = 0; i < a->npairs; i++) {
+        const sftn_tap_pair *p = &a->pair[i];
+        const int64_t s = sftn_value_shape(a->g, p->student).dim[SFTN_W];
+        const int64_t t = sftn_value_shape(a->g, p->teacher).dim[SFTN_W];
+
+        if (s == t)
+            continue;
+        sftn_graph_fail(a->g, "the student's %s has %lld columns and the teacher's %s %lld, but "
+                        "the method compares column with column; at and nst take unequal sizes",
+                        p->student_name, (long long)s, p->teacher_name, (long long)t);
+        return false;
+    }
+    return true;
 }
 
 /* As many vectors as are asked for and every map has. */
@@ -51,17 +93,19 @@ static int kept(const sftn_distill_args *a)
 
     for (int i = 0; i < 2 * a->npairs; i++) {
         const sftn_tap_pair *p = &a->pair[i / 2];
-        const sftn_shape s = sftn_value_shape(a->g, i % 2 ? p->student : p->teacher);
+        const sftn_shape s =
+            sftn_value_shape(a->g, matrix(a, i % 2 ? p->student : p->teacher));
 
-        k = smaller(k, smaller(s.dim[SFTN_C], s.dim[SFTN_H] * s.dim[SFTN_W]));
+        k = smaller(k, smaller(s.dim[SFTN_C], s.dim[SFTN_H]));
     }
     return (int)k;
 }
 
 /* The first k right singular vectors of a map, or as many as it has. */
-static singular decompose(sftn_graph *g, sftn_value f, int64_t k)
+static singular decompose(const sftn_distill_args *a, sftn_value f, int64_t k)
 {
-    const sftn_value x = sftn_cast(g, sftn_channel_rows(g, f), true);
+    sftn_graph *g = a->g;
+    const sftn_value x = sftn_cast(g, matrix(a, f), true);
     const sftn_shape s = sftn_value_shape(g, x);
     const bool by_channel = s.dim[SFTN_C] <= s.dim[SFTN_H];
     const sftn_matmul_spec spec = {.trans_a = !by_channel, .trans_b = by_channel};
@@ -125,11 +169,11 @@ static sftn_value kdsvd_loss(const sftn_distill_args *a)
 
     if (a->npairs < 2)
         return sftn_graph_fail(g, "one pair of maps given, the method needs two or more");
-    if (!sftn_equal_channels(a, "at, nst and vid take unequal channels"))
+    if (!comparable(a))
         return SFTN_NONE;
     for (int i = 0; i < a->npairs; i++) {
-        const singular teacher = decompose(g, a->pair[i].teacher, k);
-        const singular student = decompose(g, a->pair[i].student, k + SPARE);
+        const singular teacher = decompose(a, a->pair[i].teacher, k);
+        const singular student = decompose(a, a->pair[i].student, k + SPARE);
         const sftn_value w = weights(g, &teacher), v = oriented(g, &teacher);
 
         t[i] = sftn_mul(g, v, w);

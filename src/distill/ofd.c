@@ -12,7 +12,8 @@
  *     m = mu - s phi(mu / s) / Phi(-mu / s)   where Phi(-mu / s) > 0.001, else -3 s
  *
  * Where sizes differ, the teacher's map is average-pooled to the student's.  Sums go over channels
- * and positions.  The authors leave the teacher's batch norms in training mode; here it is frozen.
+ * and positions.  The authors leave the teacher's batch norms in training mode, as sftn distill
+ * --teacher-norm batch does; else they are frozen.
  */
 #include "distill/distill.h"
 

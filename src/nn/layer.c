@@ -200,15 +200,18 @@ sftn_value sftn_nn_batch_norm(const sftn_scope *s, const char *name, sftn_value 
     mean = add_state(s, name, "running_mean", channels, SFTN_INIT_ZERO);
     var = add_state(s, name, "running_var", channels, SFTN_INIT_ONE);
     batches = add_counter(s, name);
-    if (!s->training || s->frozen)
+    if (s->frozen ? !s->batch_norms : !s->training)
         return sftn_batch_norm(g, x, affine.scale, affine.offset, mean.leaf, var.leaf,
                                batch_norm_eps, false);
     if (n < 2)
-        return sftn_graph_fail(g, "%s: one value per channel, training needs at least 2", name);
+        return sftn_graph_fail(g, "%s: one value per channel, batch statistics need at least 2",
+                               name);
     sftn_moments(g, x, &batch_mean, &batch_var);
-    track(s, &mean, batch_mean);
-    track(s, &var, sftn_scale(g, batch_var, (float)((double)n / (double)(n - 1))));
-    sftn_graph_update(g, s->params, batches.index, sftn_shift(g, current(s, &batches), 1.0f));
+    if (!s->frozen) {
+        track(s, &mean, batch_mean);
+        track(s, &var, sftn_scale(g, batch_var, (float)((double)n / (double)(n - 1))));
+        sftn_graph_update(g, s->params, batches.index, sftn_shift(g, current(s, &batches), 1.0f));
+    }
     return sftn_batch_norm(g, x, affine.scale, affine.offset, batch_mean, batch_var,
                            batch_norm_eps, true);
 }

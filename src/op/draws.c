@@ -1,10 +1,12 @@
 /*
- * draws: for each record of a batch its own number, and the numbers of records of other classes.
+ * draws: for each record of a batch its own number, or that of any record of its class, and the
+ * numbers of records of other classes.
  *
- * Without replacement where there are enough of them, as in the CRD benchmark: a random permutation
- * of 0 .. 2^b - 1 (b bits hold any record), of which numbers that are no record or of the same
- * class are passed over.  Otherwise each is drawn from all of them independently.  The numbers
- * depend on (seed, step, record) alone, so that no state has to be kept and any thread may draw.
+ * Those are drawn without replacement where there are enough of them, as in the CRD benchmark: a
+ * random permutation of 0 .. 2^b - 1 (b bits hold any record), of which numbers that are no record
+ * or of the same class are passed over.  Otherwise each is drawn from all of them independently.
+ * The numbers depend on (seed, step, record) alone, so that no state has to be kept and any thread
+ * may draw.
  */
 #include "op/rows.h"
 
@@ -117,6 +119,11 @@ void sftn_draw_row(const sftn_draws_attr *a, int64_t record, int64_t step, int32
                 row[1 + n++] = (int32_t)drawn;
         }
     }
+    while (a->relaxed) {
+        row[0] = (int32_t)sftn_rng_below(&rng, (uint32_t)t->records);
+        if (t->class_of[row[0]] == class)
+            break;
+    }
 }
 
 /* ---- op ---- */
@@ -169,14 +176,15 @@ static void print(const void *attr, char *buf, size_t size)
 {
     const sftn_draws_attr *a = attr;
 
-    snprintf(buf, size, "%lld of %lld", (long long)a->count, (long long)a->table->records);
+    snprintf(buf, size, "%lld of %lld%s", (long long)a->count, (long long)a->table->records,
+             a->relaxed ? ", relaxed" : "");
 }
 
 const sftn_op sftn_op_draws = {
     .name        = "draws",
     .nin         = 2,
     .nout        = 1,
-    SFTN_ATTR(sftn_draws_attr, table, count, seed),
+    SFTN_ATTR(sftn_draws_attr, table, count, relaxed, seed),
     .infer       = infer,
     .no_gradient = true,
     .ref         = ref,
@@ -184,9 +192,10 @@ const sftn_op sftn_op_draws = {
 };
 
 sftn_value sftn_draws(sftn_graph *g, sftn_value record, sftn_value step,
-                      const sftn_draw_table *table, int64_t count, uint64_t seed)
+                      const sftn_draw_table *table, int64_t count, bool relaxed, uint64_t seed)
 {
-    const sftn_draws_attr attr = {.table = table, .count = count, .seed = seed};
+    const sftn_draws_attr attr = {
+        .table = table, .count = count, .relaxed = relaxed, .seed = seed};
     const sftn_value in[] = {record, step};
 
     return sftn_append(g, &sftn_op_draws, &attr, in, 2);

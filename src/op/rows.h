@@ -23,7 +23,7 @@ struct sftn_draw_table {
 
 typedef struct sftn_draws_attr {
     const struct sftn_draw_table *table;
-    int64_t count;
+    int64_t count, relaxed; /* whether the first number is that of any record of the class */
     uint64_t seed;
 } sftn_draws_attr;
 

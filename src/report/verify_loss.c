@@ -41,7 +41,7 @@ static const char *const setting[][2] = {
     {"T_turned", "turned-temperature"},         {"T_similarity", "similarity-temperature"},
     {"w_normal", "normal-weight"},              {"w_turned", "turned-weight"},
     {"w_similarity", "similarity-weight"},      {"keep_turned", "turned-keep"},
-    {"keep_similarity", "similarity-keep"},
+    {"keep_similarity", "similarity-keep"},     {"vectors", "vectors"},
 };
 
 /* Methods whose pairs have a sign of their own for each image. */

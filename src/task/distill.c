@@ -43,7 +43,12 @@ typedef struct distill {
 static sftn_taps build_teacher(const distill *d, sftn_graph *g, sftn_value image)
 {
     const sftn_scope scope = {
-        .g = g, .params = d->teacher_params, .frozen = true, .label = "teacher"};
+        .g = g,
+        .params = d->teacher_params,
+        .frozen = true,
+        .batch_norms = d->opt.teacher_batch_norms,
+        .label = "teacher",
+    };
 
     return sftn_model_build(&d->teacher, &scope, image, d->opt.classes, 0);
 }
@@ -278,6 +283,11 @@ static sftn_status check_shared(const sftn_distill_options *o, sftn_error *err)
                          d->teacher.name, d->opt.classes, d->opt.channels, d->opt.image_size,
                          d->opt.image_size, o->teacher->name, o->classes, o->channels,
                          o->image_size, o->image_size);
+    if (d->opt.teacher_batch_norms != o->teacher_batch_norms)
+        return sftn_fail(err, SFTN_ERR_ARGUMENT, "the teacher to be shared normalizes by %s "
+                         "statistics, expected %s ones",
+                         d->opt.teacher_batch_norms ? "each batch's" : "running",
+                         o->teacher_batch_norms ? "each batch's" : "running");
     return SFTN_OK;
 }
 
@@ -311,6 +321,7 @@ static sftn_status describe(const distill *d, sftn_job *job, sftn_error *err)
          sftn_describe_text(j, "teacher", o->teacher->name) &&
          sftn_describe_values(j, "teacher-values", d->teacher_params) &&
          (!o->teacher_file || sftn_describe_origin(j, "teacher_from", o->teacher_file)) &&
+         sftn_describe_text(j, "teacher-norm", o->teacher_batch_norms ? "batch" : "running") &&
          sftn_describe_number(j, "task-weight", o->task_weight) && describe_methods(d, j) &&
          sftn_describe_integer(j, "classes", o->classes) &&
          sftn_describe_integer(j, "channels", o->channels) &&

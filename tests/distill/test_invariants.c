@@ -230,7 +230,7 @@ TEST(fsp_and_kdsvd_refuse_unequal_channels_and_name_methods_that_do_not)
     check_refused("fsp", NULL, "the student's stem has 4 channels and the teacher's stem 5");
     check_refused("fsp", NULL, "at, nst and vid take unequal channels");
     check_refused("kdsvd", NULL, "the student's stage1 has 4 channels and the teacher's stage1 7");
-    check_refused("kdsvd", NULL, "at, nst and vid take unequal channels");
+    check_refused("kdsvd", NULL, "unequal channels, and so does kdsvd.vectors columns");
     check_refused("fsp", "stage1", "one pair of maps given");
     check_refused("kdsvd", "stage1", "one pair of maps given");
 }

@@ -154,6 +154,17 @@ TEST(a_frozen_scope_does_not_train_even_when_asked)
     net_free(&n);
 }
 
+TEST(a_frozen_scope_may_use_batch_statistics_and_leaves_the_running_ones)
+{
+    net n = net_new();
+    sftn_scope s = net_scope(&n, false);
+
+    s.frozen = s.batch_norms = true;
+    /* Channel 0 has mean 3 and variance 3.5. */
+    CHECK_NEAR(run_fixed(&n, &s), (6.0 - 3.0) / sqrt(3.5 + 1e-5) * 3.0 + 5.0, 1e-9);
+    net_free(&n);
+}
+
 TEST(dense_is_a_matrix_product_plus_bias)
 {
     net n = net_new();

@@ -18,8 +18,8 @@ static const sftn_draw_table table = {RECORDS, 3, class_of, class_size};
 BUILD(dot, sftn_rows_dot(g, in[1], in[0], in[2]))
 BUILD(mix, sftn_rows_mix(g, in[1], in[0], in[2]))
 BUILD(replace, sftn_rows_replace(g, in[1], in[0], in[2]))
-BUILD(few_draws, sftn_draws(g, in[0], in[1], &table, 6, 7))
-BUILD(many_draws, sftn_draws(g, in[0], in[1], &table, 40, 7))
+BUILD(few_draws, sftn_draws(g, in[0], in[1], &table, 6, false, 7))
+BUILD(many_draws, sftn_draws(g, in[0], in[1], &table, 40, true, 7))
 
 static const struct rows_case {
     const char *name;

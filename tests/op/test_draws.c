@@ -23,7 +23,7 @@ TEST(rows_begin_with_the_record_and_go_on_with_other_classes)
     const int64_t counts[] = {1, COUNT, 900, 901, 5000};
 
     for (size_t k = 0; k < SFTN_COUNT(counts); k++) {
-        const sftn_draws_attr a = {t, counts[k], 1};
+        const sftn_draws_attr a = {t, counts[k], false, 1};
         int32_t *row = malloc((size_t)(1 + counts[k]) * sizeof *row);
 
         CHECK(row != NULL);
@@ -39,7 +39,7 @@ TEST(rows_begin_with_the_record_and_go_on_with_other_classes)
 TEST(as_many_draws_as_there_are_others_take_each_once)
 {
     sftn_draw_table *t = make_table();
-    const sftn_draws_attr a = {t, 900, 1};
+    const sftn_draws_attr a = {t, 900, false, 1};
     int32_t row[901];
     bool seen[RECORDS] = {false};
 
@@ -65,7 +65,7 @@ static double chi_square(const int *n, int cells, double expected)
 TEST(draws_are_uniform)
 {
     sftn_draw_table *t = make_table();
-    const sftn_draws_attr few = {t, COUNT, 3}, many = {t, 2000, 3};
+    const sftn_draws_attr few = {t, COUNT, false, 3}, many = {t, 2000, false, 3};
     static int hits[2][RECORDS], first[RECORDS], steps[30];
     int32_t row[2001];
 
@@ -93,10 +93,31 @@ TEST(draws_are_uniform)
     sftn_draw_table_free(t);
 }
 
+TEST(relaxed_draws_begin_with_any_record_of_the_class_and_are_otherwise_the_same)
+{
+    enum { OF_CLASS = RECORDS / CLASSES, TIMES = 40 * OF_CLASS };
+    sftn_draw_table *t = make_table();
+    const sftn_draws_attr own = {t, 4, false, 3}, any = {t, 4, true, 3};
+    int hits[OF_CLASS] = {0};
+    int32_t row[5], relaxed[5];
+
+    for (int step = 0; step < TIMES; step++) {
+        sftn_draw_row(&own, 42, step, row);
+        sftn_draw_row(&any, 42, step, relaxed);
+        CHECK_INT(row[0], 42);
+        CHECK_INT(relaxed[0] % CLASSES, 42 % CLASSES);
+        CHECK_BYTES(relaxed + 1, row + 1, sizeof row - sizeof *row);
+        hits[relaxed[0] / CLASSES]++;
+    }
+    /* 99 degrees of freedom: above 1.5 by chance once in 2,000 times. */
+    CHECK(chi_square(hits, OF_CLASS, (double)TIMES / OF_CLASS) < 1.5);
+    sftn_draw_table_free(t);
+}
+
 TEST(step_record_and_seed_change_the_draws_and_nothing_else_does)
 {
     sftn_draw_table *t = make_table();
-    const sftn_draws_attr a = {t, COUNT, 1}, other = {t, COUNT, 2};
+    const sftn_draws_attr a = {t, COUNT, false, 1}, other = {t, COUNT, false, 2};
     int32_t row[1 + COUNT], again[1 + COUNT];
 
     sftn_draw_row(&a, 20, 4, row);
@@ -120,7 +141,7 @@ TEST(a_table_of_one_class_has_nothing_to_draw)
     const sftn_value step = sftn_graph_input(g, "s", (sftn_type){{{1, 1, 1, 1}}, true});
     sftn_error err = {0};
 
-    sftn_draws(g, record, step, t, 3, 1);
+    sftn_draws(g, record, step, t, 3, false, 1);
     CHECK_FAILS(sftn_graph_status(g, &err), SFTN_ERR_ARGUMENT, &err,
                 "all 4 records are of class 1");
     sftn_graph_free(g);

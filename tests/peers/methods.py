@@ -403,6 +403,48 @@ def sskd(folder):
     )
 
 
+def kdsvd(folder):
+    """As mdistiller makes matrices of maps: [channels x rows, columns]."""
+
+    def singular(f, k):
+        _, s, v = torch.linalg.svd(f.flatten(1, 2), full_matrices=False)
+        v = v.transpose(1, 2)[:, :, :k]
+        return F.normalize(s[:, :k], dim=1), F.normalize(v, dim=1)
+
+    def aligned(v, like):
+        cosine = like.transpose(1, 2) @ v
+        at = cosine.abs().argmax(dim=2)
+        sign = cosine.gather(2, at.unsqueeze(2)).sign().transpose(1, 2)
+        return sign * v.gather(2, at.unsqueeze(1).expand(-1, v.shape[1], -1))
+
+    def table(a, b):
+        return torch.exp(-((a.unsqueeze(2) - b.unsqueeze(1)) ** 2) / 8)
+
+    def loss(k):
+        def of(_, x):
+            total, last = 0, None
+            for i in pairs(x):
+                s, t = x[f"feat_s.{i}"], x[f"feat_t.{i}"]
+                weight, v = singular(t, k)
+                along = t.flatten(1, 2).mean(1, keepdim=True) @ v
+                v = v * torch.where(along > 0, 1.0, -1.0)
+                now = (weight.unsqueeze(1) * aligned(singular(s, k + 3)[1], v)), (
+                    weight.unsqueeze(1) * v
+                )
+                if last:
+                    gap = table(now[0], last[0]) - table(now[1], last[1]).detach()
+                    total = total + (gap**2).sum() / s.shape[0]
+                last = now
+            return total
+
+        return of
+
+    for k in (1, 2):
+        write(folder, f"kdsvd_columns{k}", loss(k), None,
+              maps([(3, 8), (4, 5), (6, 4)], [(5, 8), (7, 5), (4, 4)]),
+              meta={"k": str(k), "vectors": "columns"}, method="kdsvd")
+
+
 def main():
     folder = pathlib.Path(sys.argv[1]) / "loss"
     folder.mkdir(parents=True, exist_ok=True)
@@ -412,7 +454,7 @@ def main():
     fitnet(folder, "fitnet_halves", (3, 8), (5, 4))
     fitnet(folder, "fitnet_doubles", (3, 4), (5, 8))
     fitnet(folder, "fitnet_cuts", (3, 7), (5, 5))
-    for method in (cc, vid, at, nst, fsp, ofd, reviewkd, dist, ab, ft, sskd):
+    for method in (cc, vid, at, nst, fsp, ofd, reviewkd, dist, ab, ft, sskd, kdsvd):
         method(folder)
 
 

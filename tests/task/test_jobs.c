@@ -174,6 +174,37 @@ TEST(distillation_leaves_the_teacher_as_it_was)
     sftn_dataset_close(data);
 }
 
+TEST(a_teacher_normalizes_by_the_batch_where_asked_and_keeps_its_own_statistics)
+{
+    const char *dir = teacher_run("resnet8", NULL);
+    const sftn_model small = small_model("resnet8");
+    sftn_distill_options options = distill(&small, &small, dir);
+    sftn_dataset *data = small_data(16, 0);
+    sftn_train_options o = small_options("norms");
+    sftn_error err = {0};
+    sftn_job running, batch, again;
+
+    CHECK_OK(sftn_distill_job(&options, &running, &err), &err);
+    small_train(&running, data, &o);
+    options.teacher_batch_norms = true;
+    CHECK_OK(sftn_distill_job(&options, &batch, &err), &err);
+    o = small_options("norms_batch");
+    small_train(&batch, data, &o);
+    CHECK(memcmp(sftn_params_weights(running.params[0]), sftn_params_weights(batch.params[0]),
+                 (size_t)sftn_params_weight_size(batch.params[0]) * sizeof(float)) != 0);
+    /* The description holds a hash of the teacher's values, running statistics among them. */
+    CHECK_OK(sftn_distill_job(&options, &again, &err), &err);
+    CHECK_TEXT(again.description, batch.description);
+    options.teacher_batch_norms = false;
+    options.shares = &batch;
+    sftn_job_free(&again);
+    CHECK_FAILS(sftn_distill_job(&options, &again, &err), SFTN_ERR_ARGUMENT, &err,
+                "normalizes by each batch's statistics, expected running ones");
+    sftn_job_free(&running);
+    sftn_job_free(&batch);
+    sftn_dataset_close(data);
+}
+
 /* Student values of a job that starts from a branch, and of one that starts at random. */
 static void start_from_branch(const char *dir, int branch, sftn_job *from, sftn_job *random)
 {

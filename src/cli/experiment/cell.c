@@ -352,11 +352,11 @@ static char *together_text(const cells *all, const cell *c, const cli_training *
     const sftn_views views = views_of(&t->methods);
     char *text = NULL;
 
-    if (asprintf(&text, "%s %s %lld %s %d %d %d %d %d %d %s %d %g %d %d",
+    if (asprintf(&text, "%s %s %lld %s %d %d %d %d %d %d %s %d %g %d %d %d",
                  all->list[c->teacher].hash, all->data[c->data].digest, (long long)r->batch,
                  c->batch_seed, r->augment, r->pad, r->flip, r->loader_threads,
                  t->machine.precision, t->machine.winograd, t->machine.backend, c->threads,
-                 (double)t->min_teacher_accuracy, views.n, views.turned) < 0)
+                 (double)t->min_teacher_accuracy, t->teacher_norm, views.n, views.turned) < 0)
         return NULL;
     return text;
 }

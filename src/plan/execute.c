@@ -70,6 +70,8 @@ static sftn_graph *run_passes(const sftn_graph *source, const sftn_plan *plan)
         select_outputs(g, plan->options.outputs);
     if (sound(g))
         g = next_pass(g, sftn_graph_prune(g));
+    if (sound(g))
+        g = next_pass(g, sftn_plan_recompute(g));
     return g;
 }
 

@@ -1,7 +1,7 @@
 /*
  * plan.h: the inside of a compiled plan, shared by the files of this folder.
  *
- *     graph - prune - lower - simplify - fuse - compile - memory -> execute
+ *     graph - prune - lower - simplify - fuse - recompute - compile - memory -> execute
  *
  * A value may lie in memory in several forms (a float32 master weight and its packed bfloat16
  * copy): each form is a buffer.  A step is one kernel with the buffers that it reads and writes.
@@ -86,6 +86,8 @@ sftn_graph *sftn_plan_lower(const sftn_graph *g, const sftn_pass_context *ctx);
 sftn_graph *sftn_plan_simplify(const sftn_graph *g, const sftn_pass_context *ctx);
 /* Neighbouring pointwise nodes joined into programs (op/fused.h). */
 sftn_graph *sftn_plan_fuse(const sftn_graph *g);
+/* Programs run again where their result would have to be kept from the forward pass on. */
+sftn_graph *sftn_plan_recompute(const sftn_graph *g);
 
 /* What a pass that copies node by node keeps: dst's value for each of src's. */
 typedef struct sftn_rewrite {

@@ -187,7 +187,10 @@ static sftn_value error_products(const sftn_mutual_args *a)
     return sftn_matmul(g, error[0], error[0], (sftn_matmul_spec){.trans_b = true});
 }
 
-/* Solve m x = 1 for a symmetric, positive definite m [n,n], which is lost; false: it is not. */
+/*
+ * Solve m x = 1 for a symmetric, positive definite m [n,n], which is lost.  Every number of m
+ * reaches a pivot: false where it is not definite, or holds what is no finite number.
+ */
 static bool solve_for_ones(int n, double *m, double *x)
 {
     for (int i = 0; i < n; i++)
@@ -225,11 +228,11 @@ static void weigh(const void *options, int n, const double *mean, float *weights
         size += mean[i * n + i] / n;
     for (int k = 0; k < n * n; k++)
         m[k] = mean[k] / size + (k % (n + 1) == 0 ? (double)opt->ridge : 0.0);
-    solved = size > 0.0 && isfinite(size) && solve_for_ones(n, m, w);
+    solved = solve_for_ones(n, m, w);
     for (int i = 0; i < n && solved; i++)
         sum += w[i];
     for (int i = 0; i < n; i++)
-        weights[i] = solved && isfinite(sum) ? (float)(w[i] / sum) : 1.0f / (float)n;
+        weights[i] = solved ? (float)(w[i] / sum) : 1.0f / (float)n;
 }
 
 static const sftn_mutual_survey errors = {

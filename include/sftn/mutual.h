@@ -5,7 +5,7 @@
 #ifndef SFTN_MUTUAL_H
 #define SFTN_MUTUAL_H
 
-#include "sftn/op.h"
+#include "sftn/nn.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -15,12 +15,27 @@ enum { SFTN_MAX_PEERS = 4 };
 
 typedef struct sftn_mutual_args {
     sftn_graph *g;
+    const sftn_scope *scope;           /* for the method's own state; named "METHOD" */
     int n;                             /* networks, 2 to SFTN_MAX_PEERS */
     sftn_value logits[SFTN_MAX_PEERS]; /* [N,K,1,1] of each */
     sftn_value labels;                 /* [N,1,1,1] */
     int classes;
     const void *options; /* the method's own options struct */
 } sftn_mutual_args;
+
+/*
+ * What a method finds out about the networks on held-out images: after each epoch the mean over all
+ * of them of what `row` says of one, from which `settle` makes the state that the loss reads in the
+ * epochs that follow.  Until then the state is as it was created.
+ */
+typedef struct sftn_mutual_survey {
+    const char *why;   /* held-out images are needed, for who has none: a clause */
+    const char *state; /* the entry of the method's own, METHOD.state, that the loss creates */
+    /* Append [N,...], the same number of values an image; the networks are in evaluation mode. */
+    sftn_value (*row)(const sftn_mutual_args *args);
+    /* For n networks; mean: of the row's values, in their order. */
+    void (*settle)(const void *options, int n, const double *mean, float *state);
+} sftn_mutual_survey;
 
 typedef struct sftn_mutual {
     const char *name;
@@ -35,6 +50,8 @@ typedef struct sftn_mutual {
      * an option asks for it.
      */
     sftn_value (*loss)(const sftn_mutual_args *args, int i);
+    /* By the options, NULL where they ask for none; NULL: never one. */
+    const sftn_mutual_survey *(*survey)(const void *options);
 } sftn_mutual;
 
 SFTN_API const sftn_mutual *sftn_mutual_find(const char *name, sftn_error *err);

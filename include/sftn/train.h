@@ -49,6 +49,22 @@ typedef struct sftn_job_graph {
                            phase has them */
 } sftn_job_graph;
 
+/*
+ * What a job finds out about its networks on held-out images: after each epoch of the main phase
+ * the trainer hands the mean over the validation split to settle, which changes one entry of a
+ * store, so that checkpoints hold what was found.
+ */
+typedef struct sftn_job_survey {
+    /*
+     * Append to a graph of its own, in which every parameter is frozen, what is asked of a batch of
+     * images as they are: [n,...], wide, the same number of values for each.  NULL: no survey.
+     */
+    sftn_value (*row)(void *self, sftn_graph *g, sftn_value image, sftn_value labels);
+    void (*settle)(void *self, const double *mean, float *entry);
+    int store, entry; /* which the entry is */
+    const char *why;  /* held-out images are needed, a clause: where there are none */
+} sftn_job_survey;
+
 typedef struct sftn_job {
     void *self;
     void (*build)(void *self, sftn_job_graph *graph);
@@ -68,6 +84,7 @@ typedef struct sftn_job {
     const sftn_model *peer[SFTN_MAX_STORES];
     sftn_job_phase phase[SFTN_MAX_PHASES]; /* before the main one, in their order */
     int nphases;
+    sftn_job_survey survey;
     sftn_views views; /* that the batches must hold, in every phase */
     const sftn_model *model; /* the network being trained */
     int classes;
@@ -207,6 +224,10 @@ typedef struct sftn_progress {
     int npeers;
     const char *peer_name[SFTN_MAX_STORES];
     double peer_top1[SFTN_MAX_STORES];
+    /* What the job's survey then found: the entry's name and values; NULL: nothing. */
+    const char *found_name;
+    const float *found;
+    int64_t nfound;
 } sftn_progress;
 
 typedef struct sftn_train_hooks {

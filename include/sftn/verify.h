@@ -2,7 +2,7 @@
  * verify.h: networks and losses against reference values computed elsewhere.
  *
  * A reference directory holds model/NAME.safetensors (a network's logits, loss and gradients),
- * loss/NAME.safetensors (a method's loss and gradients on stored features) and
+ * loss/NAME.safetensors (a method's loss and gradients on stored features or answers) and
  * sftn/TEACHER__STUDENT.safetensors (one student-friendly teacher step).  Weights and inputs of
  * networks are not stored: both sides compute them from names, by the rule of sftn_verify_fill.
  */

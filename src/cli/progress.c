@@ -189,6 +189,19 @@ static void format_name(const cli_progress *state, int member, char *name, size_
     snprintf(name, size, "%-*s%s", width, state->job[member].name, width ? "  " : "");
 }
 
+/* "  NAME value,value" of what a survey of held-out images found. */
+static size_t add_found(char *line, size_t used, const sftn_progress *p)
+{
+    char part[96];
+
+    for (int64_t i = 0; i < p->nfound; i++) {
+        snprintf(part, sizeof part, "%s%s%s%.3f", i ? "" : "  ", i ? "" : p->found_name,
+                 i ? "," : " ", (double)p->found[i]);
+        used = add_text(line, used, part);
+    }
+    return used;
+}
+
 /* The line that stays; on a terminal (width > 0) with as many loss terms as fit. */
 static void print_epoch(const sftn_progress *p, const char *name, int width)
 {
@@ -212,6 +225,8 @@ static void print_epoch(const sftn_progress *p, const char *name, int width)
         snprintf(part, sizeof part, "  %s %.2f%%", p->peer_name[i], p->peer_top1[i]);
         used = add_text(tail, used, part);
     }
+    if (p->found)
+        used = add_found(tail, used, p);
     if (p->ema_top1 >= 0.0) {
         snprintf(part, sizeof part, "  averaged %.2f%%", p->ema_top1);
         used = add_text(tail, used, part);

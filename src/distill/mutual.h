@@ -3,7 +3,6 @@
 #define SFTN_DISTILL_MUTUAL_H
 
 #include "sftn/mutual.h"
-#include "sftn/nn.h"
 
 #define SFTN_MUTUAL(id) extern const sftn_mutual sftn_mutual_##id;
 #include "distill/mutual.def"

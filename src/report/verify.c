@@ -72,6 +72,12 @@ void sftn_check_add(sftn_check *c, double deviation, const char *format, ...)
     va_end(args);
 }
 
+double sftn_array_number(const sftn_array *a, int64_t i)
+{
+    return a->element == SFTN_ELEMENT_I64 ? (double)((const int64_t *)a->data)[i]
+                                          : (double)((const float *)a->data)[i];
+}
+
 sftn_status sftn_check_array(sftn_check *c, const sftn_tensors *t, const char *name,
                              const double *got, int64_t n, sftn_error *err)
 {

@@ -4,6 +4,7 @@
 #ifndef SFTN_REPORT_VERIFY_H
 #define SFTN_REPORT_VERIFY_H
 
+#include "sftn/mutual.h"
 #include "sftn/tensors.h"
 #include "sftn/verify.h"
 
@@ -22,6 +23,9 @@ void sftn_check_add(sftn_check *c, double deviation, const char *format, ...) SF
 sftn_status sftn_check_array(sftn_check *c, const sftn_tensors *t, const char *name,
                              const double *got, int64_t n, sftn_error *err);
 
+/* Element i of an array of int64 or float32. */
+double sftn_array_number(const sftn_array *a, int64_t i);
+
 /* One reference file, and how to run it. */
 typedef struct sftn_verify_case {
     const sftn_tensors *file;
@@ -37,6 +41,8 @@ sftn_status sftn_verify_teacher(sftn_verify_case *v, sftn_error *err);
 sftn_status sftn_verify_loss(sftn_verify_case *v, sftn_error *err);
 /* A method that remembers: two steps (verify_steps.c). */
 sftn_status sftn_verify_steps(sftn_verify_case *v, sftn_error *err);
+/* A collaborative method (verify_mutual.c). */
+sftn_status sftn_verify_mutual(sftn_verify_case *v, const sftn_mutual *method, sftn_error *err);
 
 /* Metadata `key` as text, or as a whole number of at least `least`; FORMAT where it is not. */
 sftn_status sftn_meta_text(const sftn_tensors *t, const char *key, const char **text,

@@ -163,9 +163,7 @@ static sftn_status write_inputs(loss_graph *l, sftn_error *err)
         if (!values)
             return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory for %s", a->name);
         for (int64_t j = 0; j < a->count; j++)
-            values[j] = a->element == SFTN_ELEMENT_I64
-                            ? (double)((const int64_t *)a->data)[j]
-                            : sign_of(l, &l->in[i], j) * (double)((const float *)a->data)[j];
+            values[j] = sign_of(l, &l->in[i], j) * sftn_array_number(a, j);
         status = sftn_plan_write(l->plan, a->name, values, err);
         free(values);
     }
@@ -457,16 +455,19 @@ static const sftn_distiller *find_method(const char *name, const sftn_distill_ph
 
 sftn_status sftn_verify_loss(sftn_verify_case *v, sftn_error *err)
 {
-    loss_graph l = {.g = sftn_graph_new(), .params = sftn_params_new()};
+    loss_graph l = {.nin = 0};
+    const sftn_mutual *mutual;
     const sftn_distiller *m;
     const char *name;
     sftn_status status = sftn_meta_text(v->file, "loss", &name, err);
 
-    if (status == SFTN_OK && sftn_tensors_find(v->file, "memory_s.0")) {
-        sftn_graph_free(l.g);
-        sftn_params_free(l.params);
+    if (status == SFTN_OK && sftn_tensors_find(v->file, "memory_s.0"))
         return sftn_verify_steps(v, err);
-    }
+    mutual = status == SFTN_OK ? sftn_mutual_find(name, NULL) : NULL;
+    if (mutual)
+        return sftn_verify_mutual(v, mutual, err);
+    l.g = sftn_graph_new();
+    l.params = sftn_params_new();
     if (status == SFTN_OK && (!l.g || !l.params))
         status = sftn_fail(err, SFTN_ERR_MEMORY, "out of memory for a graph");
     if (status == SFTN_OK) {

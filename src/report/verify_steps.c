@@ -56,12 +56,6 @@ static const sftn_array *step_array(const sftn_tensors *t, const char *name, int
     return a;
 }
 
-static double element(const sftn_array *a, int64_t i)
-{
-    return a->element == SFTN_ELEMENT_I64 ? (double)((const int64_t *)a->data)[i]
-                                          : (double)((const float *)a->data)[i];
-}
-
 /* ---- the graph ---- */
 
 /* [N,K,1,1] in the first step's shape. */
@@ -190,7 +184,7 @@ static sftn_status fill(steps *s, const sftn_tensors *t, sftn_error *err)
             return sftn_fail(err, SFTN_ERR_FORMAT, "there is no array \"%s\" of the right size",
                              from);
         for (int64_t k = 0; k < a->count; k++)
-            sftn_params_value(s->params, index)[k] = (float)element(a, k);
+            sftn_params_value(s->params, index)[k] = (float)sftn_array_number(a, k);
     }
     return SFTN_OK;
 }
@@ -213,7 +207,7 @@ static sftn_status write_inputs(const steps *s, const sftn_tensors *t, int step,
         if (!values)
             return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory for %s", a->name);
         for (int64_t k = 0; k < a->count; k++)
-            values[k] = element(a, k);
+            values[k] = sftn_array_number(a, k);
         status = sftn_plan_write(s->plan, inputs[i], values, err);
         free(values);
     }
@@ -265,7 +259,7 @@ static sftn_status check_gradients(sftn_verify_case *v, const steps *s, int step
 
 static sftn_status check_step(sftn_verify_case *v, const steps *s, int step, sftn_error *err)
 {
-    const double want = element(sftn_tensors_find(v->file, "loss"), step);
+    const double want = sftn_array_number(sftn_tensors_find(v->file, "loss"), step);
     double got;
     sftn_status status = sftn_plan_read(s->plan, "loss", &got, err);
 

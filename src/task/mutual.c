@@ -6,7 +6,8 @@
  * Where the method says so, network i sees view i of the batch's images, else all see the same.
  *
  * The first network is the job's own, "model"; the others are its peers, "peer2", "peer3", ...
- * Network i begins with the seed plus i, so that equal networks do not stay equal.
+ * Network i begins with the seed plus i, so that equal networks do not stay equal.  State of the
+ * method's own is in a further store, "method".
  */
 #include "task/task.h"
 
@@ -18,7 +19,8 @@ typedef struct mutual {
     sftn_mutual_options opt; /* pointers into what follows, or to registries */
     sftn_model network[SFTN_MAX_PEERS];
     void *method_options;
-    sftn_params *params[SFTN_MAX_PEERS];
+    sftn_params *params[SFTN_MAX_PEERS], *method_params;
+    const sftn_mutual_survey *survey; /* of the method; NULL: none */
 } mutual;
 
 static const char *const store_name[SFTN_MAX_PEERS] = {"model", "peer2", "peer3", "peer4"};
@@ -43,22 +45,46 @@ static sftn_value view_of(const mutual *m, const sftn_job_graph *jg, int i)
     return m->opt.method->own_views ? sftn_slice(jg->g, jg->image, SFTN_N, i * n, n) : jg->image;
 }
 
+/* The method's own place in g, in training or with all parameters frozen. */
+static sftn_scope own_scope(const mutual *m, sftn_graph *g, bool training)
+{
+    const sftn_scope root = {
+        .g = g, .params = m->method_params, .training = training, .frozen = !training};
+
+    return sftn_scope_in(&root, "%s", m->opt.method->name);
+}
+
+/* What the method is given, but for the answers. */
+static sftn_mutual_args args_for(const mutual *m, const sftn_scope *own, sftn_value labels)
+{
+    return (sftn_mutual_args){.g = own->g,
+                              .scope = own,
+                              .n = m->opt.n,
+                              .labels = labels,
+                              .classes = m->opt.classes,
+                              .options = m->method_options};
+}
+
+/* The answers of network i, in training or not as the method's own scope is. */
+static sftn_value answers(const mutual *m, const sftn_scope *own, int i, sftn_value image)
+{
+    const sftn_scope scope = {.g = own->g,
+                              .params = m->params[i],
+                              .training = own->training,
+                              .frozen = own->frozen,
+                              .label = store_name[i]};
+
+    return sftn_model_build(&m->network[i], &scope, image, m->opt.classes, 0).logits;
+}
+
 static void mutual_build(void *self, sftn_job_graph *jg)
 {
     const mutual *m = self;
-    sftn_mutual_args args = {.g = jg->g,
-                             .n = m->opt.n,
-                             .labels = jg->labels,
-                             .classes = m->opt.classes,
-                             .options = m->method_options};
+    const sftn_scope own = own_scope(m, jg->g, true);
+    sftn_mutual_args args = args_for(m, &own, jg->labels);
 
-    for (int i = 0; i < m->opt.n; i++) {
-        const sftn_scope scope = {
-            .g = jg->g, .params = m->params[i], .training = true, .label = store_name[i]};
-
-        args.logits[i] = sftn_model_build(&m->network[i], &scope, view_of(m, jg, i),
-                                          m->opt.classes, 0).logits;
-    }
+    for (int i = 0; i < m->opt.n; i++)
+        args.logits[i] = answers(m, &own, i, view_of(m, jg, i));
     sftn_graph_set_scope(jg->g, "loss");
     for (int i = 0; i < m->opt.n; i++) {
         add_term(jg, i, "ce", 1.0,
@@ -68,12 +94,32 @@ static void mutual_build(void *self, sftn_job_graph *jg)
     jg->logits = args.logits[0];
 }
 
+static sftn_value mutual_row(void *self, sftn_graph *g, sftn_value image, sftn_value labels)
+{
+    const mutual *m = self;
+    const sftn_scope own = own_scope(m, g, false);
+    sftn_mutual_args args = args_for(m, &own, labels);
+
+    for (int i = 0; i < m->opt.n; i++)
+        args.logits[i] = answers(m, &own, i, image);
+    sftn_graph_set_scope(g, m->opt.method->name);
+    return m->survey->row(&args);
+}
+
+static void mutual_settle(void *self, const double *mean, float *entry)
+{
+    const mutual *m = self;
+
+    m->survey->settle(m->method_options, m->opt.n, mean, entry);
+}
+
 static void mutual_free(void *self)
 {
     mutual *m = self;
 
     for (int i = 0; i < SFTN_MAX_PEERS; i++)
         sftn_params_free(m->params[i]);
+    sftn_params_free(m->method_params);
     free(m->method_options);
     free(m);
 }
@@ -117,16 +163,36 @@ static sftn_status fill(mutual *m, sftn_job *job, const sftn_mutual_options *o, 
     m->opt = *o;
     m->method_options =
         sftn_options_copy(o->method->options, o->options, o->method->options_size);
+    m->method_params = sftn_params_new();
     for (int i = 0; i < o->n; i++) {
         m->network[i] = *o->network[i];
         m->params[i] = sftn_params_new();
-        if (!m->params[i] || !m->method_options)
+        if (!m->params[i] || !m->method_params || !m->method_options)
             return sftn_fail(err, SFTN_ERR_MEMORY, "collaborative training: out of memory");
         sftn_job_store(job, store_name[i], m->params[i]);
         if (i > 0)
             job->peer[i] = &m->network[i];
     }
     return SFTN_OK;
+}
+
+/* The method's own store and what it finds out on held-out images, once the entries are there. */
+static void add_method(mutual *m, sftn_job *job)
+{
+    const sftn_mutual *method = m->opt.method;
+    char entry[96];
+
+    if (sftn_params_count(m->method_params) > 0)
+        sftn_job_store(job, "method", m->method_params);
+    m->survey = method->survey ? method->survey(m->method_options) : NULL;
+    if (!m->survey)
+        return;
+    snprintf(entry, sizeof entry, "%s.%s", method->name, m->survey->state);
+    job->survey = (sftn_job_survey){.row = mutual_row,
+                                    .settle = mutual_settle,
+                                    .store = job->nparams - 1,
+                                    .entry = sftn_params_find(m->method_params, entry),
+                                    .why = m->survey->why};
 }
 
 sftn_status sftn_mutual_job(const sftn_mutual_options *options, sftn_job *job, sftn_error *err)
@@ -152,8 +218,11 @@ sftn_status sftn_mutual_job(const sftn_mutual_options *options, sftn_job *job, s
         status = sftn_job_create_entries(job, options->channels, options->image_size, err);
     for (int i = 0; i < options->n && !status; i++)
         sftn_params_init(m->params[i], options->seed + (uint64_t)i);
-    if (!status)
+    if (!status) {
+        sftn_params_init(m->method_params, options->seed);
+        add_method(m, job);
         status = describe(m, job, err);
+    }
     if (status)
         sftn_job_free(job);
     return status;

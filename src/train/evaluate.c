@@ -6,8 +6,6 @@
  */
 #include "train/evaluate.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { EVAL_BATCH = 128 };
@@ -48,106 +46,53 @@ sftn_value sftn_renormalize(sftn_graph *g, sftn_value image, const sftn_subject 
     return info->channels == 1 ? channel[0] : sftn_concat(g, channel, info->channels, SFTN_C);
 }
 
-/* Outputs "rank" and "nll", [batch,1,1,1]. */
-static sftn_status build(sftn_evaluator *e, const sftn_subject *subject,
-                         const sftn_dataset_info *info, int64_t batch,
-                         const sftn_plan_options *plan, sftn_error *err)
-{
-    sftn_graph *g = sftn_graph_new();
-    const sftn_scope scope = {.g = g, .params = subject->params, .frozen = true};
-    const sftn_type image_type = {
-        .shape = SFTN_SHAPE(batch, info->channels, info->height, info->width)};
-    const sftn_type label_type = {.shape = SFTN_SHAPE(batch, 1, 1, 1), .wide = true};
-    sftn_value image, labels, logits, picked;
-    sftn_status status;
+typedef struct asked {
+    const sftn_subject *subject;
+    const sftn_dataset_info *info;
+} asked;
 
-    if (!g)
-        return sftn_fail(err, SFTN_ERR_MEMORY, "%s: out of memory", subject->model->name);
-    image = sftn_graph_input(g, "image", image_type);
-    labels = sftn_graph_input(g, "labels", label_type);
-    image = sftn_renormalize(g, image, subject, info);
-    logits = sftn_model_build(subject->model, &scope, image, subject->classes, 0).logits;
-    picked = sftn_mul(g, sftn_one_hot(g, labels, subject->classes), sftn_log_softmax(g, logits));
-    sftn_graph_output(g, "rank", sftn_rank(g, logits, labels));
-    sftn_graph_output(g, "nll", sftn_neg(g, sftn_sum(g, picked, SFTN_AXIS_C)));
-    status = sftn_graph_status(g, err);
-    if (!status)
-        status = sftn_plan_new(g, plan, &e->plan, err);
-    sftn_graph_free(g);
-    return status;
+/* Of each image: whether the label is ranked first, whether among five, its -ln p: [n,3,1,1]. */
+static sftn_value score(void *ctx, sftn_graph *g, sftn_value image, sftn_value labels)
+{
+    const asked *a = ctx;
+    const sftn_subject *subject = a->subject;
+    const sftn_scope scope = {.g = g, .params = subject->params, .frozen = true};
+    const sftn_value seen = sftn_renormalize(g, image, subject, a->info);
+    const sftn_value logits =
+        sftn_model_build(subject->model, &scope, seen, subject->classes, 0).logits;
+    const sftn_value rank = sftn_rank(g, logits, labels);
+    const sftn_value target = sftn_one_hot(g, labels, subject->classes);
+    const sftn_value picked = sftn_mul(g, target, sftn_log_softmax(g, logits));
+    const sftn_value said[] = {
+        sftn_step(g, sftn_shift(g, sftn_neg(g, rank), 0.5f)),
+        sftn_step(g, sftn_shift(g, sftn_neg(g, rank), 4.5f)),
+        sftn_neg(g, sftn_sum(g, picked, SFTN_AXIS_C)),
+    };
+
+    return sftn_concat(g, said, 3, SFTN_C);
 }
 
-sftn_status sftn_evaluator_open(sftn_evaluator *e, const sftn_subject *subject,
+sftn_status sftn_evaluator_open(sftn_survey *e, const sftn_subject *subject,
                                 const sftn_dataset *data, sftn_split split, int64_t batch,
                                 const sftn_plan_options *plan, int threads, sftn_error *err)
 {
-    const sftn_dataset_info *info = sftn_dataset_get_info(data);
-    const int64_t records = info->records[split];
-    sftn_loader_options loader = {.split = split, .threads = threads};
-    sftn_status status;
+    asked a = {subject, sftn_dataset_get_info(data)};
 
-    *e = (sftn_evaluator){0};
-    if (records < 1)
-        return sftn_fail(err, SFTN_ERR_ARGUMENT, "the data set %s has no records to measure on",
-                         info->name);
-    batch = batch < records ? batch : records;
-    e->rank = sftn_calloc((size_t)batch, sizeof *e->rank);
-    e->nll = sftn_calloc((size_t)batch, sizeof *e->nll);
-    if (!e->rank || !e->nll)
-        return sftn_fail(err, SFTN_ERR_MEMORY, "evaluation: out of memory");
-    status = build(e, subject, info, batch, plan, err);
-    if (!status)
-        status = sftn_feed_open(&e->feed, e->plan, err);
-    if (status)
-        return status;
-    sftn_feed_loader(&e->feed, &loader);
-    status = sftn_loader_new(data, &loader, &e->loader, err);
-    if (!status)
-        e->batches = sftn_loader_batches(e->loader);
-    return status;
+    return sftn_survey_open(e, score, &a, data, split, batch, plan, threads, err);
 }
 
-void sftn_evaluator_close(sftn_evaluator *e)
+sftn_status sftn_evaluator_run(sftn_survey *e, sftn_scores *scores, sftn_error *err)
 {
-    sftn_loader_free(e->loader);
-    sftn_plan_free(e->plan);
-    free(e->rank);
-    free(e->nll);
-    *e = (sftn_evaluator){0};
-}
-
-sftn_status sftn_evaluator_run(sftn_evaluator *e, sftn_scores *scores, sftn_error *err)
-{
-    int64_t first = 0, fifth = 0;
-    double loss = 0.0;
+    const sftn_status status = sftn_survey_run(e, err);
+    const double n = (double)e->n;
 
     *scores = (sftn_scores){0};
-    sftn_plan_refresh(e->plan);
-    sftn_loader_seek(e->loader, 0, 0);
-    for (int64_t b = 0; b < e->batches; b++) {
-        const sftn_batch *batch = sftn_loader_next(e->loader);
-        sftn_status status;
-
-        sftn_feed_write(&e->feed, batch);
-        sftn_plan_run(e->plan);
-        status = sftn_plan_read(e->plan, "rank", e->rank, err);
-        if (!status)
-            status = sftn_plan_read(e->plan, "nll", e->nll, err);
-        if (status)
-            return status;
-        for (int64_t i = 0; i < batch->n; i++) {
-            first += e->rank[i] < 0.5;
-            fifth += e->rank[i] < 4.5;
-            loss += e->nll[i];
-        }
-        scores->n += batch->n;
-    }
-    if (scores->n > 0) {
-        scores->top1 = 100.0 * (double)first / (double)scores->n;
-        scores->top5 = 100.0 * (double)fifth / (double)scores->n;
-        scores->loss = loss / (double)scores->n;
-    }
-    return SFTN_OK;
+    if (!status)
+        *scores = (sftn_scores){.n = e->n,
+                                .top1 = 100.0 * e->sum[0] / n,
+                                .top5 = 100.0 * e->sum[1] / n,
+                                .loss = e->sum[2] / n};
+    return status;
 }
 
 sftn_status sftn_evaluate(const sftn_network *net, const sftn_dataset *data, sftn_split split,
@@ -158,7 +103,7 @@ sftn_status sftn_evaluate(const sftn_network *net, const sftn_dataset *data, sft
                                   .classes = net->classes,
                                   .mean = net->mean,
                                   .std = net->std};
-    sftn_evaluator e = {0};
+    sftn_survey e = {0};
     sftn_status status =
         sftn_subject_check(net->model.name, net->classes, net->channels, net->image_size,
                            sftn_dataset_get_info(data), err);
@@ -167,6 +112,6 @@ sftn_status sftn_evaluate(const sftn_network *net, const sftn_dataset *data, sft
         status = sftn_evaluator_open(&e, &subject, data, split, EVAL_BATCH, plan, 1, err);
     if (!status)
         status = sftn_evaluator_run(&e, scores, err);
-    sftn_evaluator_close(&e);
+    sftn_survey_close(&e);
     return status;
 }

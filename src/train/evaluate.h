@@ -4,8 +4,7 @@
 #ifndef SFTN_TRAIN_EVALUATE_H
 #define SFTN_TRAIN_EVALUATE_H
 
-#include "sftn/train.h"
-#include "train/step.h"
+#include "train/survey.h"
 
 /* The network to be measured, in evaluation mode; params belong to the caller. */
 typedef struct sftn_subject {
@@ -22,24 +21,11 @@ sftn_value sftn_renormalize(sftn_graph *g, sftn_value image, const sftn_subject 
 sftn_status sftn_subject_check(const char *name, int classes, int channels, int image_size,
                                const sftn_dataset_info *info, sftn_error *err);
 
-typedef struct sftn_evaluator {
-    sftn_plan *plan;
-    sftn_feed feed;
-    sftn_loader *loader;
-    double *rank, *nll; /* [batch] */
-    int64_t batches;
-} sftn_evaluator;
-
-/*
- * The last, partial batch is run in a full plan; what its unused rows hold does not matter, as no
- * op of a network in evaluation mode mixes rows.  Close also after a failure.
- */
-sftn_status sftn_evaluator_open(sftn_evaluator *e, const sftn_subject *subject,
+/* A survey of a network's answers; close also after a failure. */
+sftn_status sftn_evaluator_open(sftn_survey *e, const sftn_subject *subject,
                                 const sftn_dataset *data, sftn_split split, int64_t batch,
                                 const sftn_plan_options *plan, int threads, sftn_error *err);
-void sftn_evaluator_close(sftn_evaluator *e);
-
 /* Measure with the values that the params have now. */
-sftn_status sftn_evaluator_run(sftn_evaluator *e, sftn_scores *scores, sftn_error *err);
+sftn_status sftn_evaluator_run(sftn_survey *e, sftn_scores *scores, sftn_error *err);
 
 #endif

@@ -87,6 +87,15 @@ static void add_measured(sftn_strbuf *b, const char *key, double value)
         sftn_strbuf_add(b, ",\"%s\":%.9g", key, value);
 }
 
+/* What a survey of held-out images found. */
+static void add_found(sftn_strbuf *b, const sftn_progress *p)
+{
+    sftn_strbuf_add(b, ",\"held_out\":{\"%s\":[", p->found_name);
+    for (int64_t i = 0; i < p->nfound; i++)
+        sftn_strbuf_add(b, "%s%.9g", i ? "," : "", (double)p->found[i]);
+    sftn_strbuf_add(b, "]}");
+}
+
 static void format_line(sftn_strbuf *b, const sftn_progress *p, const char *const *term_name)
 {
     sftn_strbuf_add(b, "{\"epoch\":%lld,", (long long)p->epoch);
@@ -108,6 +117,8 @@ static void format_line(sftn_strbuf *b, const sftn_progress *p, const char *cons
                         p->peer_top1[i]);
     if (p->npeers > 0)
         sftn_strbuf_add(b, "}");
+    if (p->found)
+        add_found(b, p);
     sftn_strbuf_add(b, ",\"seconds\":%.3f,\"images_per_s\":%.1f,\"wait_share\":%.4f}\n",
                     p->elapsed_s, p->images_per_s, p->wait_share);
 }

@@ -57,6 +57,10 @@ static sftn_status check_data(const sftn_job *job, const sftn_dataset_info *info
         return sftn_fail(err, SFTN_ERR_ARGUMENT,
                          "%s is built for %d classes, the data set %s has %d", job->model->name,
                          job->classes, info->name, info->classes);
+    if (job->survey.row && info->records[SFTN_VALIDATION] < 1)
+        return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                         "%s, and of the data set %s none are held out: give --validation N",
+                         job->survey.why, info->name);
     return SFTN_OK;
 }
 
@@ -85,6 +89,13 @@ sftn_status sftn_run_open(sftn_run_state *r, sftn_error *err)
     return status;
 }
 
+static sftn_value job_row(void *ctx, sftn_graph *g, sftn_value image, sftn_value labels)
+{
+    const sftn_job *job = ctx;
+
+    return job->survey.row(job->self, g, image, labels);
+}
+
 static sftn_status open_evaluators(sftn_run_state *r, const sftn_plan_options *plan,
                                    sftn_error *err)
 {
@@ -107,6 +118,9 @@ static sftn_status open_evaluators(sftn_run_state *r, const sftn_plan_options *p
             status = sftn_evaluator_open(&r->peer[i], &peer, r->data, SFTN_TEST, r->opt->batch,
                                          plan, r->opt->loader_threads, err);
     }
+    if (!status && r->job->survey.row)
+        status = sftn_survey_open(&r->survey, job_row, r->job, r->data, SFTN_VALIDATION,
+                                  r->opt->batch, plan, r->opt->loader_threads, err);
     return status;
 }
 
@@ -157,10 +171,11 @@ void sftn_run_close(sftn_run_state *r)
     for (int i = 0; i <= r->job->nphases; i++)
         for (int size = 0; size < SFTN_STEPS; size++)
             sftn_train_step_close(&r->step[i][size]);
-    sftn_evaluator_close(&r->test);
-    sftn_evaluator_close(&r->validation);
+    sftn_survey_close(&r->test);
+    sftn_survey_close(&r->validation);
     for (int i = 0; i < SFTN_MAX_STORES; i++)
-        sftn_evaluator_close(&r->peer[i]);
+        sftn_survey_close(&r->peer[i]);
+    sftn_survey_close(&r->survey);
     sftn_optimizer_close(&r->optimizer);
     sftn_ema_close(&r->ema);
     free(r->rank);
@@ -260,6 +275,24 @@ static sftn_status measure_test(sftn_run_state *r, sftn_progress *p, sftn_error 
     return status;
 }
 
+/* What the job finds out on held-out images, for the epochs that follow. */
+static sftn_status survey(sftn_run_state *r, sftn_progress *p, sftn_error *err)
+{
+    const sftn_job_survey *v = &r->job->survey;
+    sftn_params *store = r->job->params[v->store];
+    const sftn_status status = sftn_survey_run(&r->survey, err);
+
+    if (status)
+        return status;
+    for (int64_t k = 0; k < r->survey.columns; k++)
+        r->survey.sum[k] /= (double)r->survey.n; /* the mean, from here on */
+    p->found_name = sftn_params_get(store, v->entry)->name;
+    p->nfound = sftn_params_get(store, v->entry)->count;
+    p->found = sftn_params_value(store, v->entry);
+    v->settle(r->job->self, r->survey.sum, sftn_params_value(store, v->entry));
+    return SFTN_OK;
+}
+
 /* In the main phase: before that the network has not met its labels. */
 static sftn_status measure(sftn_run_state *r, sftn_progress *p, sftn_error *err)
 {
@@ -273,6 +306,8 @@ static sftn_status measure(sftn_run_state *r, sftn_progress *p, sftn_error *err)
         status = sftn_evaluator_run(&r->validation, &scores, err);
         p->validation_top1 = scores.top1;
     }
+    if (!status && r->survey.plan)
+        status = survey(r, p, err);
     if (!status && test)
         status = measure_test(r, p, err);
     r->memory.test_top1 = p->test_top1;

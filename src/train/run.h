@@ -66,8 +66,9 @@ typedef struct sftn_run_state {
     sftn_ema ema;
     int64_t batches; /* in an epoch */
     double *rank;    /* [batch] */
-    sftn_evaluator test, validation; /* plan NULL: the data set has no such split */
-    sftn_evaluator peer[SFTN_MAX_STORES]; /* of the job's peers on the test split */
+    sftn_survey test, validation; /* plan NULL: the data set has no such split */
+    sftn_survey peer[SFTN_MAX_STORES]; /* of the job's peers on the test split */
+    sftn_survey survey;                /* the job's own, on the validation split */
     sftn_position position;
     sftn_memory memory;
     sftn_watch watch;

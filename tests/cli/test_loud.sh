@@ -40,6 +40,13 @@ at  gradients beside the labels': at *" "${distill[@]}" "${any[@]}" --method kd,
 expect 0 "*" "mutual: *
 gradients beside the labels': dml *, dml.peer2 *
 epoch 1/1 *" mutual --student resnet8 --peers resnet8 "${small[@]}" --out mutual
+general=(mutual --student resnet8 --peers resnet8 --method kdcl --kdcl.ensemble general)
+expect 1 "" "general: *
+sftn: kdcl's general ensemble weighs the networks by their errors on held-out images, and of the data \
+set shapes none are held out: give --validation N" "${general[@]}" "${small[@]}" --out general
+expect 0 "*" "general: *
+gradients beside the labels': kdcl *, kdcl.peer2 *
+epoch 1/1 *  kdcl.weights 0.*,0.*  *" "${general[@]}" "${small[@]}" --validation 16 --out general
 expect 0 "*" "friendly: *
 gradients beside the labels': kl *, branch_ce *
 epoch 1/1 *" teach --teacher resnet8 --student resnet8 "${small[@]}" --out friendly

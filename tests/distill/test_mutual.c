@@ -47,7 +47,8 @@ static peers peers_new(const char *method, const char *settings)
     peers p = {.n = net_new()};
     sftn_error err = {0};
     const sftn_mutual *m = sftn_mutual_find(method, &err);
-    sftn_mutual_args args = {.g = p.n.g, .n = PEERS, .classes = K};
+    const sftn_scope root = net_scope(&p.n, true), own = sftn_scope_in(&root, "%s", method);
+    sftn_mutual_args args = {.g = p.n.g, .scope = &own, .n = PEERS, .classes = K};
     const bool attached = settings && strstr(settings, "detach=false");
     uint64_t state = 5;
     double labels[N];
@@ -74,6 +75,7 @@ static peers peers_new(const char *method, const char *settings)
         snprintf(name, sizeof name, "g%d", i);
         sftn_graph_output(p.n.g, name, grad[i]);
     }
+    sftn_params_init(p.n.params, 1);
     net_compile(&p.n);
     for (int i = 0; i < PEERS; i++) {
         for (int k = 0; k < N * K; k++)
@@ -302,6 +304,34 @@ TEST(kdcl_linear_finds_the_batchs_best_weighted_mean)
     }
 }
 
+/* Equal weights to begin with, then those that the state holds. */
+TEST(kdcl_general_weighs_all_answers_by_its_state)
+{
+    static const float weights[][PEERS] = {{1.0f / 3.0f, 1.0f / 3.0f, 1.0f / 3.0f},
+                                           {0.5f, 0.75f, -0.25f}};
+    peers p = peers_new("kdcl", "ensemble=general");
+    const int index = sftn_params_find(p.n.params, "kdcl.weights");
+
+    CHECK_INT(sftn_params_count(p.n.params), 1);
+    CHECK(index >= 0 && sftn_params_get(p.n.params, index)->kind == SFTN_PARAM_STATE);
+    for (int c = 0; c < 2; c++) {
+        float *w = sftn_params_value(p.n.params, index);
+        double together[N * K] = {0.0}, expected[PEERS];
+
+        for (int i = 0; i < PEERS; i++) {
+            if (c == 0)
+                CHECK_NEAR((double)w[i], (double)weights[0][i], 0.0);
+            w[i] = weights[c][i];
+            for (int k = 0; k < N * K; k++)
+                together[k] += (double)weights[c][i] * p.z[i][k];
+        }
+        for (int i = 0; i < PEERS; i++)
+            expected[i] = divergence(together, p.z[i], 2.0);
+        check_losses(&p, expected);
+    }
+    peers_free(&p);
+}
+
 /* d/dz of T^2 KL(p || softmax(z / T)) = T (softmax(z / T) - p) / N, the target being a constant. */
 TEST(kdcl_has_no_gradient_through_what_all_answer_together)
 {
@@ -335,9 +365,14 @@ TEST(kdcl_has_no_gradient_through_what_all_answer_together)
 TEST(equal_answers_have_nothing_to_learn)
 {
     static const char *const methods[][2] = {
-        {"dml", NULL}, {"kdcl", NULL}, {"kdcl", "ensemble=naive"}, {"kdcl", "ensemble=linear"}};
+        {"dml", NULL},
+        {"kdcl", NULL},
+        {"kdcl", "ensemble=naive"},
+        {"kdcl", "ensemble=linear"},
+        {"kdcl", "ensemble=general"},
+    };
 
-    for (int i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
         peers p = peers_new(methods[i][0], methods[i][1]);
         static const double none[PEERS] = {0.0, 0.0, 0.0};
 
@@ -350,10 +385,10 @@ TEST(equal_answers_have_nothing_to_learn)
 
 TEST(kdcl_reaches_the_networks_that_answer_where_it_is_told_to)
 {
-    static const char *const ensemble[] = {"minlogit", "naive", "linear"};
+    static const char *const ensemble[] = {"minlogit", "naive", "linear", "general"};
     char settings[2][64], name[16];
 
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < 4; k++) {
         peers p[2];
 
         for (int i = 0; i < 2; i++) {

@@ -445,6 +445,90 @@ def kdsvd(folder):
               meta={"k": str(k), "vectors": "columns"}, method="kdsvd")
 
 
+# ---- networks that learn from one another ----
+
+
+def divergence(p, q, temperature):
+    p, q = (F.log_softmax(z / temperature, 1) for z in (p, q))
+    return (p.exp() * (p - q)).sum(1).mean() * temperature**2
+
+
+def minlogit(z, labels):
+    return torch.stack([a - a.gather(1, labels.view(-1, 1)) for a in z]).amin(0)
+
+
+def naive(z, labels):
+    losses = torch.stack([F.cross_entropy(a, labels, reduction="none") for a in z])
+    return torch.stack(z)[losses.argmin(0), torch.arange(len(labels))]
+
+
+def linear(steps):
+    def together(z, labels):
+        spans = [a.amax(1) - a.amin(1) for a in (p - q for p in z for q in z)]
+        rate = 16 / max((span**2).mean() for span in spans)
+        w = torch.zeros(len(z), dtype=torch.float64)
+        for _ in range(steps):
+            a = F.softmax(w, 0).requires_grad_()
+            F.cross_entropy(sum(c * x for c, x in zip(a, z)), labels).backward()
+            w = w - rate * a.grad
+        return sum(c * x for c, x in zip(F.softmax(w, 0), z))
+
+    return together
+
+
+def error_weights(held, labels, ridge):
+    e = torch.stack([F.softmax(z, 1) - F.one_hot(labels, z.shape[1]) for z in held])
+    c = torch.einsum("ink,jnk->ij", e, e) / len(labels)
+    ones = torch.ones(len(held), dtype=torch.float64)
+    w = torch.linalg.solve(c + ridge * c.diagonal().mean() * torch.eye(len(held)), ones)
+    return w / w.sum()
+
+
+def mutual(folder):
+    def answers(networks, n, classes):
+        labels = torch.randint(classes, (n,))
+        right = 2 * F.one_hot(labels, classes)
+        return [right + 2 * torch.randn(n, classes) for _ in range(networks)], labels
+
+    def save_case(name, method, z, labels, target, temperature, options, extra):
+        """target: what network i imitates, a constant, or several of them."""
+        z = [a.requires_grad_() for a in z]
+        wide = [a.double() for a in z]
+        file, losses = {**extra, "labels": labels}, []
+        for i, a in enumerate(z):
+            goals = [g.detach() for g in target([b.detach() for b in wide], i)]
+            loss = sum(divergence(g, wide[i], temperature) for g in goals) / len(goals)
+            losses.append(loss.detach())
+            file[f"logits.{i}"] = a
+            file[f"grad.logits.{i}"] = torch.autograd.grad(loss, a)[0]
+        file["loss"] = torch.stack(losses).float()
+        meta = {"option." + k: str(v) for k, v in options.items()}
+        save(folder / f"{name}.safetensors", file, {"loss": method, **meta})
+
+    def kdcl(name, networks, together, temperature, options, extra=None):
+        z, labels = answers(networks, 8, 11)
+        options = {"temperature": temperature, **options}
+        goal = lambda wide, i: [together(wide, labels)]
+        save_case(name, "kdcl", z, labels, goal, temperature, options, extra or {})
+
+    def general(name, held, labels, options):
+        w = error_weights([z.double() for z in held], labels, options["ridge"])
+        extra = {f"held.{i}": z for i, z in enumerate(held)}
+        extra |= {"held_labels": labels, "weights": w.float()}
+        together = lambda z, _: sum(c * a for c, a in zip(w, z))
+        kdcl(name, len(held), together, 2, {"ensemble": "general", **options}, extra)
+
+    z, labels = answers(3, 8, 11)
+    others = lambda wide, i: wide[:i] + wide[i + 1 :]
+    save_case("dml", "dml", z, labels, others, 3, {"temperature": 3}, {})
+    kdcl("kdcl_minlogit", 3, minlogit, 2, {"ensemble": "minlogit"})
+    kdcl("kdcl_naive", 4, naive, 3, {"ensemble": "naive"})
+    kdcl("kdcl_linear", 3, linear(12), 2, {"ensemble": "linear", "steps": 12})
+    general("kdcl_general", *answers(4, 20, 11), {"ridge": 0.02})
+    held, labels = answers(3, 20, 11)
+    general("kdcl_general_singular", [held[0], held[1], held[1]], labels, {"ridge": 0.0001})
+
+
 def main():
     folder = pathlib.Path(sys.argv[1]) / "loss"
     folder.mkdir(parents=True, exist_ok=True)
@@ -454,7 +538,7 @@ def main():
     fitnet(folder, "fitnet_halves", (3, 8), (5, 4))
     fitnet(folder, "fitnet_doubles", (3, 4), (5, 8))
     fitnet(folder, "fitnet_cuts", (3, 7), (5, 5))
-    for method in (cc, vid, at, nst, fsp, ofd, reviewkd, dist, ab, ft, sskd, kdsvd):
+    for method in (cc, vid, at, nst, fsp, ofd, reviewkd, dist, ab, ft, sskd, kdsvd, mutual):
         method(folder)
 
 

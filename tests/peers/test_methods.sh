@@ -13,5 +13,5 @@ trap 'rm -rf "$work"' EXIT
 "$python" -B tests/peers/methods.py "$work"
 for backend in ref cpu; do
     "$SFTN" verify "$work" --backend "$backend" | tee "$work/rows"
-    [[ $(grep -c ' ok ' "$work/rows") -eq 40 ]] || { echo "expected 40 checks"; exit 1; }
+    [[ $(grep -c ' ok ' "$work/rows") -eq 52 ]] || { echo "expected 52 checks"; exit 1; }
 done

@@ -12,28 +12,46 @@
 #include <stdlib.h>
 #include <string.h>
 
-static sftn_job make_job(const char *method, const char *peer)
+/* "kdcl", or with an ensemble that it is to take: "kdcl general". */
+static sftn_job make_job(const char *name, const char *peer)
 {
     const sftn_model student = small_model("resnet8"), other = small_model(peer);
+    const size_t length = strcspn(name, " ");
     sftn_error err = {0};
-    const sftn_mutual_options options = {.method = sftn_mutual_find(method, &err),
-                                         .weight = 1.0,
-                                         .network = {&student, &other},
-                                         .n = 2,
-                                         .classes = 10,
-                                         .channels = 3,
-                                         .image_size = 32,
-                                         .seed = 1};
+    sftn_mutual_options options = {.weight = 1.0,
+                                   .network = {&student, &other},
+                                   .n = 2,
+                                   .classes = 10,
+                                   .channels = 3,
+                                   .image_size = 32,
+                                   .seed = 1};
+    char method[16];
+    void *settings;
     sftn_job job;
 
+    snprintf(method, sizeof method, "%.*s", (int)length, name);
+    options.method = sftn_mutual_find(method, &err);
+    CHECK(options.method != NULL);
+    options.options = settings = calloc(1, options.method->options_size);
+    sftn_options_default(options.method->options, settings);
+    if (name[length])
+        CHECK_OK(sftn_options_set(options.method->options, settings, "ensemble",
+                                  name + length + 1, &err), &err);
     CHECK_OK(sftn_mutual_job(&options, &job, &err), &err);
+    free(settings);
     return job;
+}
+
+/* Training records that are held out: of 70, which leaves two steps an epoch, not three. */
+static int64_t held_out(const char *method)
+{
+    return strstr(method, "general") ? 14 : 0;
 }
 
 static void train_until(const char *method, const char *dir, bool resume, int64_t after,
                         small_watch *w)
 {
-    sftn_dataset *data = small_data(0, 0);
+    sftn_dataset *data = small_data(0, held_out(method));
     sftn_job job = make_job(method, "resnet14");
     sftn_train_options o = small_options(dir);
     sftn_error err = {0};
@@ -43,6 +61,7 @@ static void train_until(const char *method, const char *dir, bool resume, int64_
     *w = (small_watch){.after = after};
     hooks = small_hooks(w);
     o.resume = resume;
+    o.schedule.epochs = 3;
     CHECK_INT(sftn_train(&job, data, &o, &hooks, &r, &err), after ? SFTN_ERR_INTERRUPTED : SFTN_OK);
     sftn_job_free(&job);
     sftn_dataset_close(data);
@@ -50,7 +69,7 @@ static void train_until(const char *method, const char *dir, bool resume, int64_
 
 static void check_resume(const char *method)
 {
-    static const int64_t stops[] = {1, 3, 5, 0};
+    static const int64_t stops[] = {1, 2, 3, 5, 0};
     char whole[64], pieces[64];
     small_watch w;
 
@@ -73,6 +92,157 @@ TEST(dml_resumes_bit_exactly)
 TEST(kdcl_resumes_bit_exactly)
 {
     check_resume("kdcl");
+}
+
+/* ---- what is found out on held-out images ---- */
+
+/* The weights that a run's checkpoint holds. */
+static void read_weights(const char *dir, double w[2])
+{
+    const sftn_array *array;
+    sftn_error err = {0};
+    sftn_tensors *t;
+    char path[512];
+
+    snprintf(path, sizeof path, "%s/checkpoint.safetensors", test_temp_path(dir));
+    CHECK_OK(sftn_tensors_open(path, &t, &err), &err);
+    CHECK_OK(sftn_tensors_expect(t, "method.kdcl.weights", SFTN_ELEMENT_F32, 2, &array, &err),
+             &err);
+    for (int i = 0; i < 2; i++)
+        w[i] = (double)((const float *)array->data)[i];
+    sftn_tensors_close(t);
+}
+
+/* The mean over the held-out images of products of the saved networks' errors. */
+static void multiply_errors(const char *dir, double c[2][2])
+{
+    static const char *const file[] = {"model", "peer2"};
+    const sftn_plan_options plan = {.backend = "cpu"};
+    sftn_dataset *data = small_data(0, 14);
+    sftn_network net[2];
+    sftn_error err = {0};
+    char path[512];
+
+    memset(c, 0, 4 * sizeof(double));
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s.safetensors", test_temp_path(dir), file[i]);
+        CHECK_OK(sftn_network_load(path, &net[i], &err), &err);
+    }
+    for (int n = 0; n < 14; n++) {
+        float p[2][10];
+        int label;
+        const uint8_t *image = sftn_dataset_record(data, SFTN_VALIDATION, n, &label);
+
+        for (int i = 0; i < 2; i++) {
+            CHECK_OK(sftn_predict(&net[i], image, &plan, p[i], &err), &err);
+            p[i][label] -= 1.0f;
+        }
+        for (int k = 0; k < 40; k++)
+            c[k / 20][k / 10 % 2] += (double)p[k / 20][k % 10] * (double)p[k / 10 % 2][k % 10] / 14;
+    }
+    for (int i = 0; i < 2; i++)
+        sftn_network_free(&net[i]);
+    sftn_dataset_close(data);
+}
+
+TEST(kdcl_general_resumes_bit_exactly)
+{
+    double w[2];
+
+    check_resume("kdcl general");
+    small_check_same("kdcl general-pieces", "kdcl general-whole", "method.safetensors");
+    read_weights("kdcl general-whole", w);
+    CHECK(fabs(w[0] - 0.5) > 1e-3);
+}
+
+/* Weights are equal during the first epoch, and after one those of the networks that were saved. */
+TEST(weights_are_found_on_held_out_images_after_each_epoch)
+{
+    double w[2], c[2][2], ridge;
+    small_watch watch;
+    char line[64];
+    size_t bytes;
+    sftn_error err = {0};
+    void *log;
+
+    train_until("kdcl general", "found", false, 1, &watch);
+    read_weights("found", w);
+    CHECK_NEAR(w[0], 0.5, 0.0);
+    CHECK_NEAR(w[1], 0.5, 0.0);
+    train_until("kdcl general", "found", true, 2, &watch);
+    read_weights("found", w);
+    multiply_errors("found", c);
+    ridge = 0.01 * (c[0][0] + c[1][1]) / 2.0;
+    c[0][0] += ridge;
+    c[1][1] += ridge;
+    CHECK(fabs(w[0] - 0.5) > 1e-3);
+    CHECK_NEAR(w[0], (c[1][1] - c[0][1]) / (c[0][0] + c[1][1] - 2.0 * c[0][1]), 1e-4);
+    CHECK_NEAR(w[0] + w[1], 1.0, 1e-6);
+    CHECK_OK(sftn_read_file(test_temp_path("found/log.jsonl"), &log, &bytes, &err), &err);
+    snprintf(line, sizeof line, ",\"held_out\":{\"kdcl.weights\":[%.9g,%.9g]},", w[0], w[1]);
+    CHECK_CONTAINS(log, line);
+    free(log);
+    train_until("kdcl general", "found", true, 3, &watch);
+    read_weights("found", c[0]);
+    CHECK_BYTES(c[0], w, sizeof w);
+}
+
+TEST(weights_cannot_be_found_without_held_out_images)
+{
+    sftn_dataset *data = small_data(0, 0);
+    sftn_job job = make_job("kdcl general", "resnet8");
+    const sftn_train_options o = small_options("refused");
+    sftn_error err = {0};
+
+    CHECK_FAILS(sftn_train(&job, data, &o, NULL, NULL, &err), SFTN_ERR_ARGUMENT, &err,
+                "errors on held-out images, and of the data set cifar10 none are held out: give "
+                "--validation N");
+    sftn_job_free(&job);
+    sftn_dataset_close(data);
+}
+
+TEST(methods_without_state_have_no_store_of_their_own)
+{
+    static const char *const method[] = {"dml", "kdcl", "kdcl general"};
+
+    for (int i = 0; i < 3; i++) {
+        sftn_job job = make_job(method[i], "resnet8");
+
+        CHECK_INT(job.nparams, i < 2 ? 2 : 3);
+        CHECK((job.survey.row != NULL) == (i == 2));
+        sftn_job_free(&job);
+    }
+}
+
+TEST(mutual_jobs_trained_at_once_end_in_the_same_bytes_as_alone)
+{
+    static const char *const method[] = {"kdcl general", "kdcl naive", "kdcl general"};
+    static const char *const dir[] = {"one", "two", "three"}, *const network[] = {
+        "resnet8", "resnet8", "resnet14"};
+    sftn_dataset *data = small_data(0, 14);
+    sftn_train_options o[3];
+    sftn_member member[3];
+    sftn_job job[3];
+    sftn_error err = {0};
+    char alone[32];
+
+    for (int i = 0; i < 3; i++) {
+        job[i] = make_job(method[i], network[i]);
+        o[i] = small_options(dir[i]);
+        member[i] = (sftn_member){.job = &job[i], .options = &o[i]};
+    }
+    CHECK_OK(sftn_train_together(member, 3, data, NULL, &err), &err);
+    for (int i = 0; i < 3; i++) {
+        sftn_job_free(&job[i]);
+        job[i] = make_job(method[i], network[i]);
+        snprintf(alone, sizeof alone, "%s-alone", dir[i]);
+        o[i] = small_options(alone);
+        small_train(&job[i], data, &o[i]);
+        sftn_job_free(&job[i]);
+        small_check_same(dir[i], alone, "checkpoint.safetensors");
+        small_check_same_log(dir[i], alone);
+    }
+    sftn_dataset_close(data);
 }
 
 /* The first step of equal networks: the first sees the same images, the other sees its own. */

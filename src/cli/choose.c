@@ -80,29 +80,35 @@ static bool accept_method(cli_args *a, cli_methods *m, const sftn_distiller *met
     const double weight =
         alone || method->weight_beside == 0.0 ? method->weight : method->weight_beside;
     sftn_option *table = m->table[m->n];
+    cli_method_use *use = &m->use[m->n];
     char title[80], prefix[32];
 
     m->options[m->n] = cli_new_options(a, method->options_size, code);
     if (!m->options[m->n])
         return false;
     m->method[m->n] = method;
+    snprintf(use->weight_help, sizeof use->weight_help, "factor of the method's loss");
+    if (method->weight_beside != 0.0)
+        snprintf(use->weight_help, sizeof use->weight_help,
+                 "factor of the method's loss; beside other methods %g unless given",
+                 method->weight_beside);
     if (method->loss)
         *table++ = (sftn_option){"weight", SFTN_OPT_FLOAT, offsetof(cli_method_use, weight),
-                                 weight, 0.0, INFINITY, "factor of the method's loss", NULL, NULL};
+                                 weight, 0.0, INFINITY, use->weight_help, NULL, NULL};
     if (takes_pairs(method))
         *table++ = (sftn_option){"pair", SFTN_OPT_STRING, offsetof(cli_method_use, pairs), 0, 0, 0,
                                  "taps that are compared", "STUDENT:TEACHER,...", method->pairs};
     *table = (sftn_option)SFTN_OPTION_END;
     snprintf(title, sizeof title, "method %s", method->name);
     snprintf(prefix, sizeof prefix, "%s.", method->name);
-    cli_accept(a, title, prefix, m->table[m->n], &m->use[m->n]);
+    cli_accept(a, title, prefix, m->table[m->n], use);
     cli_accept(a, title, prefix, method->options, m->options[m->n]);
     m->n++;
     return true;
 }
 
-/* --pair, where it means something to one of the methods. */
-static void accept_pair(cli_args *a, cli_methods *m)
+/* --pair, where it means something to one of the methods; false where it is given and does not. */
+static bool accept_pair(cli_args *a, cli_methods *m, int *code)
 {
     static const sftn_option table[] = {
         {"pair", SFTN_OPT_STRING, offsetof(cli_methods, pair), 0, 0, 0,
@@ -115,8 +121,12 @@ static void accept_pair(cli_args *a, cli_methods *m)
     for (int i = 0; i < m->n; i++)
         if (takes_pairs(m->method[i])) {
             cli_accept(a, "methods", "", table, m);
-            return;
+            return true;
         }
+    if (!cli_peek(a->argc, a->argv, "pair"))
+        return true;
+    *code = cli_misuse("--pair: the method %s compares answers, no other taps", m->method[0]->name);
+    return false;
 }
 
 const char *cli_method_pairs(const cli_methods *m, int i)
@@ -139,8 +149,7 @@ static bool show_methods(cli_args *a, cli_methods *m, int *code)
     for (int i = 0; i < CLI_MAX_METHODS && (method = sftn_distiller_list(i)) != NULL; i++)
         if (!accept_method(a, m, method, true, code))
             return false;
-    accept_pair(a, m);
-    return true;
+    return accept_pair(a, m, code);
 }
 
 /* The method at the beginning of a list; *list becomes the rest, NULL past the end. */
@@ -156,12 +165,20 @@ static const sftn_distiller *next_method(const char **list, sftn_error *err)
 
 sftn_status cli_check_methods(const char *list, sftn_error *err)
 {
-    for (int n = 1; list; n++) {
-        if (!next_method(&list, err))
+    const sftn_distiller *method[CLI_MAX_USED_METHODS];
+
+    for (int n = 0; list; n++) {
+        const sftn_distiller *next = next_method(&list, err);
+
+        if (!next)
             return SFTN_ERR_ARGUMENT;
-        if (n > CLI_MAX_USED_METHODS)
+        if (n == CLI_MAX_USED_METHODS)
             return sftn_fail(err, SFTN_ERR_ARGUMENT, "--method takes at most %d methods",
                              CLI_MAX_USED_METHODS);
+        for (int i = 0; i < n; i++)
+            if (method[i] == next)
+                return sftn_fail(err, SFTN_ERR_ARGUMENT, "--method names %s twice", next->name);
+        method[n] = next;
     }
     return SFTN_OK;
 }
@@ -181,8 +198,7 @@ bool cli_choose_methods(cli_args *a, const char *fallback, cli_methods *m, int *
         *code = cli_misuse("%s", err.text);
     while (list && *code == CLI_DONE)
         accept_method(a, m, next_method(&list, NULL), alone, code);
-    accept_pair(a, m);
-    return *code == CLI_DONE;
+    return *code == CLI_DONE && accept_pair(a, m, code);
 }
 
 double cli_default_task_weight(const cli_methods *m)

@@ -228,6 +228,7 @@ bool cli_plain_scheme(cli_args *a, cli_scheme *s, int *code);
 typedef struct cli_method_use {
     float weight;
     const char *pairs; /* the method's own pointer: not told */
+    char weight_help[96];
 } cli_method_use;
 
 /*
@@ -245,7 +246,7 @@ typedef struct cli_methods {
 } cli_methods;
 
 bool cli_choose_methods(cli_args *a, const char *fallback, cli_methods *m, int *code);
-/* Whether a list of methods joined by + names methods, and not too many. */
+/* Whether a list of methods joined by + names methods, each once, and not too many. */
 sftn_status cli_check_methods(const char *list, sftn_error *err);
 /* One method with its defaults. */
 bool cli_one_method(cli_args *a, const sftn_distiller *method, cli_methods *m, int *code);

@@ -18,7 +18,7 @@ typedef struct sftn_phase_options {
 
 /* Their rows in a method's table; field: of its options struct. */
 #define SFTN_PHASE_OPTIONS(options, field, default_epochs, default_lr)                             \
-    {"epochs", SFTN_OPT_INT, offsetof(options, field.epochs), default_epochs, 0, 100000,           \
+    {"epochs", SFTN_OPT_INT, offsetof(options, field.epochs), default_epochs, 1, 100000,           \
      "epochs of the phase before the labels", NULL, NULL},                                         \
     {"lr", SFTN_OPT_FLOAT, offsetof(options, field.lr), default_lr, 0.0, 100.0,                    \
      "learning rate of that phase; 0 is the run's --lr", NULL, NULL}

@@ -8,7 +8,8 @@
  * teacher's channels; the translator has batch norms between.  f_s, f_t: last stage.
  *
  * The paraphraser is half of an autoencoder of the teacher's maps, and frozen while the student is
- * trained.  Before that, for 30 epochs at a rate of 0.01, it is trained by
+ * trained.  Before that, for 30 epochs at a rate of 0.01 (published for students of the resnet and
+ * wrn families; for others the run's own rate, --ft.lr 0), it is trained by
  *
  *     L = mean (decoder(paraphraser(f_t)) - f_t)^2
  *

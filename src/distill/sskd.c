@@ -51,7 +51,7 @@ static const sftn_option sskd_option_table[] = {
     {"similarity-keep", SFTN_OPT_FLOAT, FIELD(similarity_keep), 0.75, 0.0, 1.0,
      "share of the turned views that the teacher takes for other images whose similarities count",
      NULL, NULL},
-    {"epochs", SFTN_OPT_INT, FIELD(phase.epochs), 60, 0, 100000,
+    {"epochs", SFTN_OPT_INT, FIELD(phase.epochs), 60, 1, 100000,
      "epochs of the teacher's head before the labels", NULL, NULL},
     {"lr", SFTN_OPT_FLOAT, FIELD(phase.lr), 0.05, 0.0, 100.0,
      "learning rate of those epochs, a tenth from their half on and a hundredth in their last "

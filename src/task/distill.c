@@ -435,17 +435,17 @@ static sftn_status add_phases(distill *d, sftn_job *job, sftn_error *err)
         const sftn_distiller *m = d->opt.use[i].method;
 
         for (int k = 0; k < m->nphases; k++) {
-            const sftn_schedule schedule = m->phase[k].schedule(d->method_options[i]);
             sftn_job_phase *phase = &job->phase[job->nphases];
 
-            if (schedule.epochs < 1)
-                continue;
             if (job->nphases == SFTN_MAX_PHASES)
                 return sftn_fail(err, SFTN_ERR_ARGUMENT,
                                  "the methods ask for more than %d phases before the main one",
                                  SFTN_MAX_PHASES);
-            phase->schedule = schedule;
             name_use(d, i, phase->name, sizeof phase->name);
+            phase->schedule = m->phase[k].schedule(d->method_options[i]);
+            if (phase->schedule.epochs < 1)
+                return sftn_fail(err, SFTN_ERR_ARGUMENT, "a phase of %s has %d epochs, need 1",
+                                 phase->name, phase->schedule.epochs);
             d->prepare[job->nphases++] = (preparation){i, &m->phase[k]};
         }
     }

@@ -116,7 +116,11 @@ expect 1 "*" "sftn: fsp: the student's stage1 has 16 channels and the teacher's 
 at, nst and vid take unequal channels" taps --student wrn_16_1 --method fsp
 expect 1 "*" "sftn: at: the student has no tap \"stage4\"; it publishes stem, *, logits" \
     taps --method at --pair stage4
-expect 2 "" "sftn: taps has no option --pair*" taps --method kd --pair stage1
+expect 2 "" "sftn: --pair: the method kd compares answers, no other taps" \
+    taps --method kd --pair stage1
+expect 2 "" "sftn: --method names at twice" distill --method at+kd+at
+expect 2 "" "*option epochs: '0', expected a whole number from 1 to 100000" \
+    distill --method ab --ab.epochs 0
 expect 0 "*--at.pair STUDENT:TEACHER,...
   *(default stages)*--pair STUDENT:TEACHER,...  *" "" help distill
 

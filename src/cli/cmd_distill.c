@@ -13,8 +13,8 @@ static const sftn_option table[] = {
     {"method", SFTN_OPT_STRING, offsetof(cli_training, method), 0, 0, 0,
      "one or more of 'sftn list methods', joined by +", "NAMES", "kd"},
     {"task-weight", SFTN_OPT_FLOAT, offsetof(cli_training, task_weight), -1, -1, 1e6,
-     "factor of the cross-entropy with the labels; -1 is the largest of the methods' own: 0.1 of kd "
-     "and sskd, 1 of the others",
+     "factor of the cross-entropy with the labels; -1 is the largest of the methods' own: 0.1 of "
+     "kd and sskd, 1 of the others",
      NULL, NULL},
     {"min-teacher-accuracy", SFTN_OPT_FLOAT, offsetof(cli_training, min_teacher_accuracy), -1,
      -1, 100,

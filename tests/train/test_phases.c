@@ -356,17 +356,17 @@ TEST(a_phase_sees_what_the_one_before_has_trained)
         kind k = ft;
         sftn_dataset *data = small_data(0, 0);
         sftn_job job;
-        sftn_train_options o = make_options(&ft, i ? "trained" : "untrained");
+        sftn_train_options o = make_options(&ft, i ? "longer" : "shortly");
         small_watch w = {0};
         const sftn_train_hooks hooks = small_hooks(&w);
         sftn_train_result r;
 
-        k.epochs = i;
+        k.epochs = i + 1;
         job = make_job(&k, NULL);
         o.schedule.lr = 0.0;
         o.augment = (sftn_augment){0};
         CHECK_OK(sftn_train(&job, data, &o, &hooks, &r, &err), &err);
-        CHECK_INT(w.last_epoch.epochs, i + 1);
+        CHECK_INT(w.last_epoch.epochs, i + 2);
         term[i] = w.last_epoch.term[1];
         sftn_job_free(&job);
         sftn_dataset_close(data);

@@ -17,6 +17,12 @@ typedef struct probe {
     double *x, *direction, *grad;
 } probe;
 
+/* What a method is told; NULL: nothing. */
+typedef struct setting {
+    const char *option;
+    char value[32];
+} setting;
+
 typedef struct probes {
     tapped t;
     probe p[SFTN_MAX_TAPS];
@@ -56,15 +62,18 @@ static void add_probe(probes *b, const sftn_named_tap *tap, sftn_value grad, uin
 
 /* The method's loss with gradients by every tap of the student that it reaches. */
 static probes probes_new(const sftn_distiller *m, const sftn_distill_phase *phase, int64_t batch,
-                         const tapped_shape *student, const tapped_shape *teacher, uint64_t seed)
+                         const tapped_shape *student, const tapped_shape *teacher,
+                         const setting *told, uint64_t seed)
 {
     probes b = {.t = tapped_of(m, phase, batch, student, teacher)};
-    const sftn_value loss = tapped_build(&b.t, NULL);
     sftn_named_tap list[SFTN_MAX_TAPS];
     const int n = sftn_taps_list(&b.t.student, list);
-    sftn_value value[SFTN_MAX_TAPS], grad[SFTN_MAX_TAPS];
+    sftn_value loss, value[SFTN_MAX_TAPS], grad[SFTN_MAX_TAPS];
     sftn_error err = {.status = SFTN_OK};
 
+    if (told)
+        tapped_set(&b.t, told->option, told->value);
+    loss = tapped_build(&b.t, NULL);
     CHECK_OK(sftn_graph_status(b.t.n.g, &err), &err);
     for (int i = 0; i < n; i++)
         value[i] = list[i].value;
@@ -140,8 +149,14 @@ static double check_student(const probes *b, const char *what)
     return norm;
 }
 
+/* Weights that are not trained stay where they are. */
+static bool some_stay(const setting *told)
+{
+    return told && strcmp(told->option, "train-variance") == 0;
+}
+
 /* The method's own weights are float32: the step is what is left of it after rounding. */
-static void check_parameters(const probes *b, const char *what)
+static void check_parameters(const probes *b, const setting *told, const char *what)
 {
     sftn_params *params = b->t.n.params;
     const int64_t n = sftn_params_weight_size(params);
@@ -156,7 +171,7 @@ static void check_parameters(const probes *b, const char *what)
         const double g = (double)sftn_params_grads(params)[i];
 
         first[i] = (double)w[i];
-        step[i] = 0x1p-16 * random_sign(&state);
+        step[i] = some_stay(told) && g == 0.0 ? 0.0 : 0x1p-16 * random_sign(&state);
         found += g * ((double)(float)(first[i] + step[i]) - (double)(float)(first[i] - step[i]));
         norm += g * g;
     }
@@ -183,12 +198,13 @@ static bool channel_by_channel(const sftn_distiller *m)
 }
 
 static void check_phase(const sftn_distiller *m, const sftn_distill_phase *phase, int64_t batch,
-                        const tapped_shape *student, const tapped_shape *teacher, const char *how)
+                        const tapped_shape *student, const tapped_shape *teacher,
+                        const setting *told, const char *how)
 {
     const bool reaches = !phase || phase->student;
 
     for (uint64_t seed = 1; seed <= 3; seed++) {
-        probes b = probes_new(m, phase, batch, student, teacher, seed);
+        probes b = probes_new(m, phase, batch, student, teacher, told, seed);
         char what[100];
 
         snprintf(what, sizeof what, "%s%s, %s, seed %d", m->name, phase ? " beforehand" : "", how,
@@ -197,7 +213,7 @@ static void check_phase(const sftn_distiller *m, const sftn_distill_phase *phase
             test_fail(__FILE__, __LINE__, "%s: %s gradient reaches the student", what,
                       reaches ? "no" : "a");
         if (sftn_params_weight_size(b.t.n.params) > 0 && batch > 1)
-            check_parameters(&b, what);
+            check_parameters(&b, told, what);
         probes_free(&b);
     }
 }
@@ -207,9 +223,27 @@ static void check_method(const sftn_distiller *m, int64_t batch, const tapped_sh
                          const tapped_shape *teacher, const char *how)
 {
     if (m->loss)
-        check_phase(m, NULL, batch, student, teacher, how);
+        check_phase(m, NULL, batch, student, teacher, NULL, how);
     for (int i = 0; i < m->nphases; i++)
-        check_phase(m, &m->phase[i], batch, student, teacher, how);
+        check_phase(m, &m->phase[i], batch, student, teacher, NULL, how);
+}
+
+/* Another value than the default: the last choice, the opposite, a half, or one more. */
+static setting other_value(const sftn_option *o)
+{
+    setting told = {.option = o->name};
+    const char *last = o->choices ? strrchr(o->choices, '|') : NULL;
+    const size_t size = sizeof told.value;
+
+    if (o->kind == SFTN_OPT_CHOICE && last)
+        snprintf(told.value, size, "%s", last + 1);
+    else if (o->kind == SFTN_OPT_BOOL)
+        snprintf(told.value, size, "%s", o->def > 0.0 ? "false" : "true");
+    else if (o->kind == SFTN_OPT_FLOAT)
+        snprintf(told.value, size, "%g", fmax(0.5 * o->def, o->min));
+    else
+        snprintf(told.value, size, "%d", o->def >= 2.0 ? (int)o->def / 2 : (int)o->def + 1);
+    return told;
 }
 
 TEST(every_gradient_equals_finite_differences)
@@ -218,6 +252,24 @@ TEST(every_gradient_equals_finite_differences)
 
     for (int i = 0; (m = sftn_distiller_list(i)) != NULL; i++)
         check_method(m, 4, &tapped_student, &tapped_student, "equal shapes");
+}
+
+TEST(every_gradient_equals_finite_differences_whatever_the_options)
+{
+    const sftn_distiller *m;
+    int checked = 0;
+
+    for (int i = 0; (m = sftn_distiller_list(i)) != NULL; i++)
+        for (const sftn_option *o = m->options; o && o->name; o++) {
+            const setting told = other_value(o);
+            char how[64];
+
+            snprintf(how, sizeof how, "%s %s", told.option, told.value);
+            if (m->loss)
+                check_phase(m, NULL, 4, &tapped_student, &tapped_student, &told, how);
+            checked++;
+        }
+    CHECK(checked > 30);
 }
 
 TEST(every_gradient_equals_finite_differences_where_channels_differ)

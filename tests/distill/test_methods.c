@@ -43,7 +43,7 @@ TEST(default_weights_are_the_benchmarks)
         {"vid", 1, 1},     {"rkd", 1, 1},      {"pkt", 30000, 1}, {"ft", 200, 1}, {"nst", 50, 1},
         {"kdsvd", 1, 1},   {"dkd", 1, 1},      {"dist", 1, 1},
         {"ofd", 1e-3, 1},  {"reviewkd", 5, 1}, {"ab", 0, 1}, {"fsp", 0, 1},
-        {"sskd", 1, 0.1},
+        {"sskd", 1, 0.1},  {"crd", 0.8, 1},
     };
 
     for (size_t i = 0; i < sizeof published / sizeof *published; i++) {
@@ -52,6 +52,7 @@ TEST(default_weights_are_the_benchmarks)
         CHECK_NEAR(m->weight, published[i].weight, 0.0);
         CHECK_NEAR(m->task_weight, published[i].task_weight, 0.0);
     }
+    CHECK_NEAR(method("kd")->weight_beside, 1.0, 0.0);
 }
 
 TEST(default_settings_are_the_papers)
@@ -63,7 +64,9 @@ TEST(default_settings_are_the_papers)
         {"dkd", "warmup", "20"},    {"reviewkd", "warmup", "20"}, {"vid", "train-variance", "true"},
         {"vid", "variance", "5"},   {"rkd", "distance", "25"}, {"rkd", "angle", "50"},
         {"kdsvd", "k", "1"},        {"kdsvd", "vectors", "channels"},
-        {"crd", "relax", "false"},  {"ab", "margin", "1"}, {"ab", "epochs", "30"},
+        {"crd", "dim", "128"},      {"crd", "negatives", "16384"}, {"crd", "temperature", "0.07"},
+        {"crd", "momentum", "0.5"}, {"crd", "relax", "false"},
+        {"ab", "margin", "1"},      {"ab", "epochs", "30"},
         {"ab", "lr", "0"},          {"fsp", "epochs", "30"}, {"fsp", "lr", "0"},
         {"ft", "p", "2"},           {"ft", "epochs", "30"}, {"ft", "lr", "0.01"},
         {"dkd", "temperature", "4"}, {"dkd", "alpha", "1"}, {"dkd", "beta", "8"},

@@ -1,5 +1,5 @@
 /*
- * golden: networks, teacher steps and losses on the cpu backend against reference values computed
+ * golden: networks, teacher steps and losses on both backends against reference values computed
  * elsewhere (directory SFTN_GOLDEN).
  */
 #include "sftn/verify.h"
@@ -49,6 +49,13 @@ TEST(float32_agrees_with_the_reference)
 TEST(fusion_changes_no_value_beyond_rounding)
 {
     check_directory(&(const sftn_plan_options){.precision = SFTN_FLOAT32, .no_fusion = true});
+}
+
+TEST(the_reference_backend_agrees_too)
+{
+    if (test_quick())
+        SKIP("SFTN_QUICK");
+    check_directory(&(const sftn_plan_options){.backend = "ref"});
 }
 
 TEST(bfloat16_agrees_within_its_precision)

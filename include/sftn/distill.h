@@ -63,7 +63,7 @@ typedef struct sftn_distill_args {
  */
 typedef struct sftn_distill_phase {
     bool student; /* trains the student, in training mode; else that stays as it is, too */
-    /* Its length, 0 epochs leaving it out, and its rates; lr 0: the run's base rate. */
+    /* Its length, at least one epoch, and its rates; lr 0: the run's base rate. */
     sftn_schedule (*schedule)(const void *options);
     /* As in sftn_distiller. */
     void (*adapt)(const sftn_distill_args *args, sftn_tap_pair *pair);

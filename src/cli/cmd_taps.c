@@ -4,6 +4,7 @@
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct taps_options {
     const char *student, *teacher, *method;
@@ -14,10 +15,12 @@ typedef struct taps_options {
 #define FIELD(name) offsetof(taps_options, name)
 
 static const sftn_option table[] = {
-    {"student", SFTN_OPT_STRING, FIELD(student), 0, 0, 0, "network of the student", "MODEL",
+    {"student", SFTN_OPT_STRING, FIELD(student), 0, 0, 0,
+     "network of the student: its model, or a trained one's file or run directory", "MODEL",
      "wrn_16_2"},
-    {"teacher", SFTN_OPT_STRING, FIELD(teacher), 0, 0, 0, "network of the teacher", "MODEL",
-     "wrn_40_2"},
+    {"teacher", SFTN_OPT_STRING, FIELD(teacher), 0, 0, 0,
+     "network of the teacher, likewise; a file also says how many classes and pixels there are",
+     "MODEL", "wrn_40_2"},
     {"method", SFTN_OPT_STRING, FIELD(method), 0, 0, 0,
      "methods whose pairs and layers are shown, joined by +", "NAMES", "kd"},
     {"classes", SFTN_OPT_INT, FIELD(classes), 100, 2, 100000, "classes told apart", NULL, NULL},
@@ -29,15 +32,16 @@ static const sftn_option table[] = {
 static const cli_usage usage = {
     .arguments = "--student MODEL --teacher MODEL [--method NAMES [--pair LIST]]",
     .text = "Lists the taps of both networks with their channels, height and width; for each\n"
-            "method the pairs that it compares, and the layers that it trains for them.",
+            "method the pairs that it compares, the layers that it trains for them, with the\n"
+            "shapes of their weights, and the phases in which it trains before the labels.",
 };
 
-enum { BATCH = 2, CHANNELS = 3 };
+enum { BATCH = 2 };
 
 /* Both networks side by side in one graph, and the parameters of the methods. */
 typedef struct pairing {
-    const taps_options *opt;
-    const sftn_model *model; /* [2] */
+    int classes, channels, image_size;
+    sftn_model model[2];
     sftn_graph *g;
     sftn_params *params[2], *layers; /* student, teacher; methods */
     sftn_taps taps[2];
@@ -70,9 +74,8 @@ static sftn_draw_table *one_of_each(int classes)
 /* A new graph with both networks, for so many views of each image. */
 static sftn_status build_networks(pairing *p, sftn_views views, sftn_error *err)
 {
-    const taps_options *o = p->opt;
-    const sftn_type image = {.shape = SFTN_SHAPE(sftn_views_rows(views, BATCH), CHANNELS,
-                                                 o->image_size, o->image_size)};
+    const sftn_type image = {.shape = SFTN_SHAPE(sftn_views_rows(views, BATCH), p->channels,
+                                                 p->image_size, p->image_size)};
     const sftn_type numbers = {SFTN_SHAPE(BATCH, 1, 1, 1), true};
     sftn_value x;
 
@@ -87,18 +90,40 @@ static sftn_status build_networks(pairing *p, sftn_views views, sftn_error *err)
         const sftn_scope scope = {
             .g = p->g, .params = p->params[i], .training = i == 0, .frozen = i == 1};
 
-        p->taps[i] = sftn_model_build(&p->model[i], &scope, x, o->classes, 0);
+        p->taps[i] = sftn_model_build(&p->model[i], &scope, x, p->classes, 0);
     }
     return sftn_graph_status(p->g, err);
 }
 
-static sftn_status pairing_new(const taps_options *o, const sftn_model model[2], pairing *p,
-                               sftn_error *err)
+/* A network by its model's name, or by its file, which says what it tells apart. */
+static sftn_status find_network(pairing *p, int side, const char *name, sftn_error *err)
 {
-    p->opt = o;
-    p->model = model;
+    sftn_network net;
+    char file[640];
+
+    if (access(name, F_OK) != 0)
+        return sftn_model_find(name, &p->model[side], err);
+    cli_model_file(name, file, sizeof file);
+    if (sftn_network_load(file, &net, err) != SFTN_OK)
+        return err->status;
+    p->model[side] = net.model;
+    p->classes = net.classes;
+    p->channels = net.channels;
+    p->image_size = net.image_size;
+    sftn_network_free(&net);
+    return SFTN_OK;
+}
+
+static sftn_status pairing_new(const taps_options *o, pairing *p, sftn_error *err)
+{
+    p->classes = o->classes;
+    p->channels = 3;
+    p->image_size = o->image_size;
+    if (find_network(p, 0, o->student, err) != SFTN_OK ||
+        find_network(p, 1, o->teacher, err) != SFTN_OK)
+        return err->status;
     p->layers = sftn_params_new();
-    p->records = one_of_each(o->classes);
+    p->records = one_of_each(p->classes);
     for (int i = 0; i < 2; i++)
         p->params[i] = sftn_params_new();
     if (!p->layers || !p->records || !p->params[0] || !p->params[1])
@@ -130,13 +155,13 @@ static json_object *shape_json(const pairing *p, sftn_value v)
 
 /* ---- taps ---- */
 
-static void print_taps(const pairing *p, const sftn_model model[2])
+static void print_taps(const pairing *p)
 {
     sftn_named_tap list[2][SFTN_MAX_TAPS];
     const int n[2] = {sftn_taps_list(&p->taps[0], list[0]), sftn_taps_list(&p->taps[1], list[1])};
 
     for (int side = 0; side < 2; side++) {
-        printf("%s %s\n", side ? "teacher" : "student", model[side].name);
+        printf("%s %s\n", side ? "teacher" : "student", p->model[side].name);
         for (int i = 0; i < n[side]; i++) {
             char shape[64];
 
@@ -146,13 +171,13 @@ static void print_taps(const pairing *p, const sftn_model model[2])
     }
 }
 
-static json_object *taps_json(const pairing *p, const sftn_model model[2], int side)
+static json_object *taps_json(const pairing *p, int side)
 {
     sftn_named_tap list[SFTN_MAX_TAPS];
     const int n = sftn_taps_list(&p->taps[side], list);
     json_object *o = json_object_new_object(), *taps = json_object_new_object();
 
-    json_object_object_add(o, "model", json_object_new_string(model[side].name));
+    json_object_object_add(o, "model", json_object_new_string(p->model[side].name));
     for (int i = 0; i < n; i++)
         json_object_object_add(taps, list[i].name, shape_json(p, list[i].value));
     json_object_object_add(o, "taps", taps);
@@ -176,7 +201,7 @@ static sftn_status build_phase(pairing *p, const cli_methods *m, int i,
         .scope = &scope,
         .student = &p->taps[0],
         .teacher = &p->taps[1],
-        .classes = p->opt->classes,
+        .classes = p->classes,
         .options = m->options[i],
         .records = p->records,
     };
@@ -214,6 +239,7 @@ static sftn_status build_method(pairing *p, const cli_methods *m, int i, sftn_ta
 typedef struct layer {
     char name[160];
     int64_t count;
+    const sftn_param *weight; /* a convolution's or a dense layer's; NULL: neither */
 } layer;
 
 /* The layer that begins at entry i, or that entry where it is alone; returns the entry after it. */
@@ -230,19 +256,54 @@ static int next_layer(const sftn_params *params, int i, layer *l)
             strrchr(e->name, '.') != e->name + length)
             break;
         l->count += e->kind == SFTN_PARAM_WEIGHT ? e->count : 0;
+        if (e->rank >= 2)
+            l->weight = e;
     }
     snprintf(l->name, sizeof l->name, "%.*s", i > first + 1 ? length : 159, name);
     return i;
 }
 
-static void print_method(const pairing *p, const char *name, const sftn_tap_pair *pair, int npairs,
-                         int first)
+/* "128 x 32 x 1 x 1": filters, channels, height and width; "128 x 32": dense; "": neither. */
+static void format_weight(const sftn_param *weight, char *buf, size_t size)
+{
+    buf[0] = '\0';
+    for (int d = 0; weight && d < weight->rank; d++)
+        snprintf(buf + strlen(buf), size - strlen(buf), "%s%lld", d ? " x " : "",
+                 (long long)weight->shape.dim[d]);
+}
+
+/* How many epochs a phase before the labels has, and what it trains. */
+static void print_phases(const sftn_distiller *m, const void *options)
+{
+    for (int i = 0; i < m->nphases; i++)
+        printf("before the labels %d epochs that train %s\n",
+               m->phase[i].schedule(options).epochs,
+               m->phase[i].student ? "the student's stages" : "layers of its own alone");
+}
+
+static json_object *phases_json(const sftn_distiller *m, const void *options)
+{
+    json_object *list = json_object_new_array();
+
+    for (int i = 0; i < m->nphases; i++) {
+        json_object *o = json_object_new_object();
+
+        json_object_object_add(o, "epochs",
+                               json_object_new_int(m->phase[i].schedule(options).epochs));
+        json_object_object_add(o, "student", json_object_new_boolean(m->phase[i].student));
+        json_object_array_add(list, o);
+    }
+    return list;
+}
+
+static void print_method(const pairing *p, const cli_methods *m, int method,
+                         const sftn_tap_pair *pair, int npairs, int first)
 {
     int64_t total = 0;
     char shape[2][64], count[32];
     layer l;
 
-    printf("\n%s compares\n", name);
+    printf("\n%s compares\n", m->method[method]->name);
     for (int i = 0; i < npairs; i++) {
         format_shape(p, pair[i].student, shape[0], sizeof shape[0]);
         format_shape(p, pair[i].teacher, shape[1], sizeof shape[1]);
@@ -259,19 +320,21 @@ static void print_method(const pairing *p, const char *name, const sftn_tap_pair
     for (int i = first; i < sftn_params_count(p->layers);) {
         i = next_layer(p->layers, i, &l);
         cli_format_count(l.count, count, sizeof count);
+        format_weight(l.weight, shape[0], sizeof shape[0]);
         if (l.count > 0)
-            printf("  %-34s %12s\n", l.name, count);
+            printf("  %-34s %12s%s%s\n", l.name, count, l.weight ? "   " : "", shape[0]);
     }
+    print_phases(m->method[method], m->options[method]);
 }
 
-static json_object *method_json(const pairing *p, const char *name, const sftn_tap_pair *pair,
-                                int npairs, int first)
+static json_object *method_json(const pairing *p, const cli_methods *m, int method,
+                                const sftn_tap_pair *pair, int npairs, int first)
 {
     json_object *o = json_object_new_object(), *pairs = json_object_new_array();
     json_object *layers = json_object_new_object();
     layer l;
 
-    json_object_object_add(o, "name", json_object_new_string(name));
+    json_object_object_add(o, "name", json_object_new_string(m->method[method]->name));
     for (int i = 0; i < npairs; i++) {
         json_object *entry = json_object_new_object();
 
@@ -288,6 +351,7 @@ static json_object *method_json(const pairing *p, const char *name, const sftn_t
             json_object_object_add(layers, l.name, json_object_new_int64(l.count));
     }
     json_object_object_add(o, "parameters", layers);
+    json_object_object_add(o, "phases", phases_json(m->method[method], m->options[method]));
     return o;
 }
 
@@ -303,29 +367,26 @@ static sftn_status show_methods(pairing *p, const cli_methods *m, json_object *l
         if (status != SFTN_OK)
             return status;
         if (list)
-            json_object_array_add(list, method_json(p, m->method[i]->name, pair, npairs, first));
+            json_object_array_add(list, method_json(p, m, i, pair, npairs, first));
         else
-            print_method(p, m->method[i]->name, pair, npairs, first);
+            print_method(p, m, i, pair, npairs, first);
     }
     return SFTN_OK;
 }
 
-static sftn_status show(const taps_options *o, const sftn_model model[2], const cli_methods *m,
-                        pairing *p, sftn_error *err)
+static sftn_status show(const taps_options *o, const cli_methods *m, pairing *p, sftn_error *err)
 {
     json_object *all = NULL, *list = NULL;
-    sftn_status status = pairing_new(o, model, p, err);
+    sftn_status status;
 
-    if (status != SFTN_OK)
-        return status;
     if (!o->json) {
-        print_taps(p, model);
+        print_taps(p);
         return show_methods(p, m, NULL, err);
     }
     all = json_object_new_object();
     list = json_object_new_array();
-    json_object_object_add(all, "student", taps_json(p, model, 0));
-    json_object_object_add(all, "teacher", taps_json(p, model, 1));
+    json_object_object_add(all, "student", taps_json(p, 0));
+    json_object_object_add(all, "teacher", taps_json(p, 1));
     json_object_object_add(all, "methods", list);
     status = show_methods(p, m, list, err);
     if (status == SFTN_OK)
@@ -341,17 +402,15 @@ int cmd_taps(int argc, char **argv)
     cli_args args = {.usage = &usage, .argc = argc, .argv = argv};
     taps_options opt;
     cli_methods methods = {0};
-    sftn_model model[2];
     pairing p = {0};
     sftn_error err = {0};
     int code;
 
     cli_accept(&args, "networks", "", table, &opt);
     if (cli_choose_methods(&args, "kd", &methods, &code) && cli_parse(&args, &code)) {
-        if (sftn_model_find(opt.student, &model[0], &err) != SFTN_OK ||
-            sftn_model_find(opt.teacher, &model[1], &err) != SFTN_OK)
-            code = cli_misuse("%s", err.text);
-        else if (show(&opt, model, &methods, &p, &err) != SFTN_OK)
+        if (pairing_new(&opt, &p, &err) != SFTN_OK)
+            code = err.status == SFTN_ERR_ARGUMENT ? cli_misuse("%s", err.text) : cli_fail(&err);
+        else if (show(&opt, &methods, &p, &err) != SFTN_OK)
             code = cli_fail(&err);
     }
     pairing_free(&p);

@@ -95,7 +95,7 @@ teacher resnet32x4
 fitnet compares
   stage2          32 x 16 x 16   with  stage2          128 x 16 x 16
 and trains 4,480 parameters of its own
-  fitnet.conv                               4,224
+  fitnet.conv                               4,224   128 x 32 x 1 x 1
   fitnet.bn                                   256
 
 kd compares
@@ -116,6 +116,10 @@ expect 1 "*" "sftn: fsp: the student's stage1 has 16 channels and the teacher's 
 at, nst and vid take unequal channels" taps --student wrn_16_1 --method fsp
 expect 1 "*" "sftn: at: the student has no tap \"stage4\"; it publishes stem, *, logits" \
     taps --method at --pair stage4
+expect 0 "*before the labels 30 epochs that train the student's stages*" "" taps --method ab
+expect 0 "*ft.translator.encoder.0*before the labels 7 epochs that train layers of its own alone*" "" \
+    taps --method ft --ft.epochs 7
+expect 2 "" "sftn: no model called \"resnet9\"; did you mean \"resnet8\"?" taps --student resnet9
 expect 2 "" "sftn: --pair: the method kd compares answers, no other taps" \
     taps --method kd --pair stage1
 expect 2 "" "sftn: --method names at twice" distill --method at+kd+at

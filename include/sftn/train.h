@@ -301,10 +301,10 @@ SFTN_API sftn_status sftn_checkpoint_threads(const char *dir, int *threads, sftn
 typedef struct sftn_stepper sftn_stepper;
 
 /*
- * image: [batch,C,H,W], of one view; the plan's input has as many rows as the job's views need.
- * job must outlive the stepper.
+ * phase: of the job's, its nphases being the main one.  image: [batch,C,H,W], of one view; the
+ * plan's input has as many rows as the job's views need.  job must outlive the stepper.
  */
-SFTN_API sftn_status sftn_stepper_new(sftn_job *job, const sftn_train_options *options,
+SFTN_API sftn_status sftn_stepper_new(sftn_job *job, int phase, const sftn_train_options *options,
                                       sftn_shape image, sftn_stepper **s, sftn_error *err);
 SFTN_API void sftn_stepper_free(sftn_stepper *s);
 /* The graph (kept for dumps) and the plan, owned by s; and those of the job's guide, or NULL. */
@@ -315,9 +315,9 @@ SFTN_API sftn_plan *sftn_stepper_guide_plan(sftn_stepper *s);
 /* Forward, backward, update of all the job's parameters at learning rate lr.  Allocates nothing. */
 SFTN_API void sftn_stepper_run(sftn_stepper *s, double lr);
 /*
- * Measure the pulls of the loss's terms on the batch that is in the inputs, which compiles a plan.
- * Nothing that is trained changes, nor do running statistics or memories.  NUMERIC, naming the
- * term, where a gradient is exactly 0 or not finite.
+ * In the main phase, measure the pulls of the loss's terms on the batch that is in the inputs,
+ * which compiles a plan.  Nothing that is trained changes, nor do running statistics or memories.
+ * NUMERIC, naming the term, where a gradient is exactly 0 or not finite.
  */
 SFTN_API sftn_status sftn_stepper_balance(sftn_stepper *s, sftn_balance *balance, sftn_error *err);
 

@@ -26,7 +26,8 @@ static const sftn_option table[] = {
      NULL, NULL},
     {"methods", SFTN_OPT_BOOL, offsetof(bench_options, methods), 0, 0, 1,
      "every distillation method, each measured for that long in turn with kd: its speed, and the "
-     "parameters and the memory that it takes more", NULL, NULL},
+     "parameters and the memory that it takes more; steps before the labels too, and teacher and "
+     "student learning together", NULL, NULL},
     {"json", SFTN_OPT_BOOL, offsetof(bench_options, json), 0, 0, 1,
      "print one JSON object (with --methods one for each)", NULL, NULL},
     SFTN_OPTION_END,
@@ -247,7 +248,9 @@ typedef struct method_bench {
     double *ms[2]; /* of kd's steps, of the method's */
 } method_bench;
 
-static bool method_workload(const method_bench *b, const sftn_distiller *method, cli_workload *w)
+/* The method's step beside the labels; with `before`, that of a phase before them, from 1. */
+static bool method_workload(const method_bench *b, const sftn_distiller *method, int before,
+                            cli_workload *w)
 {
     const cli_scheme none = {0};
     cli_workload_options o = *b->options;
@@ -256,8 +259,21 @@ static bool method_workload(const method_bench *b, const sftn_distiller *method,
 
     o.workload = CLI_KD;
     o.method = method->name;
+    o.before = before;
     return cli_one_method(b->args, method, &methods, &code) &&
            cli_workload_new(b->args, &o, &methods, &none, b->plan, w, &code);
+}
+
+static bool mutual_workload(const method_bench *b, const sftn_mutual *method, cli_workload *w)
+{
+    const cli_scheme none = {0};
+    const cli_methods methods = {0};
+    cli_workload_options o = *b->options;
+    int code;
+
+    o.workload = CLI_MUTUAL;
+    o.mutual = method;
+    return cli_workload_new(b->args, &o, &methods, &none, b->plan, w, &code);
 }
 
 static int64_t own_parameters(const sftn_job *job)
@@ -322,28 +338,51 @@ static void print_method(const char *name, double images_per_s, double share, in
     } else {
         cli_format_count(parameters, count, sizeof count);
         cli_format_bytes(bytes, memory, sizeof memory);
-        printf("%-10s %10.1f %8.0f %% %14s %14s\n", name, images_per_s, 100.0 * share, count,
+        printf("%-15s %10.1f %8.0f %% %14s %14s\n", name, images_per_s, 100.0 * share, count,
                memory);
     }
     fflush(stdout);
 }
 
-/* A method that is not made for these networks has said so, and gets no row. */
+static void bench_step(const method_bench *b, cli_workload *kd, cli_workload *w, const char *name)
+{
+    const int n = alternate(b, kd, w);
+    const int64_t bytes = step_bytes(w) - step_bytes(kd);
+
+    if (n > 0 && !cli_stop_requested(NULL)) {
+        const double of_kd = median(b->ms[0], n), of_method = median(b->ms[1], n);
+
+        print_method(name, 1e3 * (double)w->batch / of_method, of_kd / of_method,
+                     own_parameters(&w->job), bytes > 0 ? bytes : 0, b->opt->json);
+    }
+}
+
+/*
+ * Steps beside the labels, and of each phase before them.  A method that is not made for these
+ * networks has said so, and gets no row.
+ */
 static void bench_method(const method_bench *b, cli_workload *kd, const sftn_distiller *method)
+{
+    for (int before = 0; before <= method->nphases; before++) {
+        cli_workload w = {0};
+        char name[48];
+        const bool made = method_workload(b, method, before, &w);
+
+        snprintf(name, sizeof name, "%s%s", method->name, before ? " before" : "");
+        if (made)
+            bench_step(b, kd, &w, name);
+        cli_workload_free(&w);
+        if (!made || cli_stop_requested(NULL))
+            break;
+    }
+}
+
+static void bench_mutual(const method_bench *b, cli_workload *kd, const sftn_mutual *method)
 {
     cli_workload w = {0};
 
-    if (method_workload(b, method, &w)) {
-        const int n = alternate(b, kd, &w);
-        const int64_t bytes = step_bytes(&w) - step_bytes(kd);
-
-        if (n > 0 && !cli_stop_requested(NULL)) {
-            const double of_kd = median(b->ms[0], n), of_method = median(b->ms[1], n);
-
-            print_method(method->name, 1e3 * (double)w.batch / of_method, of_kd / of_method,
-                         own_parameters(&w.job), bytes > 0 ? bytes : 0, b->opt->json);
-        }
-    }
+    if (mutual_workload(b, method, &w))
+        bench_step(b, kd, &w, method->name);
     cli_workload_free(&w);
 }
 
@@ -351,6 +390,7 @@ static int bench_methods(method_bench *b)
 {
     const size_t count = (size_t)(b->opt->steps ? b->opt->steps : MAX_STEPS);
     const sftn_distiller *method = sftn_distiller_find("kd", NULL);
+    const sftn_mutual *mutual;
     cli_workload kd = {0};
     int code = CLI_FAILED;
 
@@ -358,13 +398,15 @@ static int bench_methods(method_bench *b)
         b->ms[i] = malloc(count * sizeof *b->ms[i]);
     if (!b->ms[0] || !b->ms[1]) {
         cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
-    } else if (method_workload(b, method, &kd)) {
+    } else if (method_workload(b, method, 0, &kd)) {
         cli_catch_signals();
         if (!b->opt->json)
-            printf("%-10s %10s %10s %14s %14s\n", "method", "images/s", "of kd", "parameters",
+            printf("%-15s %10s %10s %14s %14s\n", "method", "images/s", "of kd", "parameters",
                    "memory");
         for (int i = 0; (method = sftn_distiller_list(i)) && !cli_stop_requested(NULL); i++)
             bench_method(b, &kd, method);
+        for (int i = 0; (mutual = sftn_mutual_list(i)) && !cli_stop_requested(NULL); i++)
+            bench_mutual(b, &kd, mutual);
         code = cli_stop_requested(NULL) ? 128 + cli_stop_signal() : CLI_DONE;
     }
     cli_workload_free(&kd);

@@ -38,14 +38,14 @@ static sftn_shape image_shape(const cli_workload_options *o)
     return SFTN_SHAPE(o->batch, CHANNELS, o->image_size, o->image_size);
 }
 
-/* Fixed numbers, spread like normalized pixels. */
-static sftn_status write_inputs(sftn_plan *plan, const cli_workload_options *o, bool labels,
-                                sftn_error *err)
+/* Fixed numbers, spread like normalized pixels, for the plan's images. */
+static sftn_status write_images(sftn_plan *plan, sftn_error *err)
 {
-    const int64_t count = sftn_shape_count(&sftn_plan_input(plan, "image")->shape);
-    float *values = malloc((size_t)count * sizeof *values);
+    const sftn_tensor *image = sftn_plan_input(plan, "image");
+    const int64_t count = image ? sftn_shape_count(&image->shape) : 0;
+    float *values = malloc((size_t)count * sizeof *values + 1);
     uint32_t state = 1;
-    sftn_status status;
+    sftn_status status = SFTN_OK;
 
     if (!values)
         return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
@@ -53,13 +53,41 @@ static sftn_status write_inputs(sftn_plan *plan, const cli_workload_options *o, 
         state = state * 1664525u + 1013904223u;
         values[i] = (float)(state >> 8) * (4.0f / 16777216.0f) - 2.0f;
     }
-    status = sftn_plan_write_float(plan, "image", values, err);
-    if (status == SFTN_OK && labels) {
-        for (int64_t i = 0; i < o->batch; i++)
-            values[i] = (float)(i % o->classes);
-        status = sftn_plan_write_float(plan, "labels", values, err);
-    }
+    if (image)
+        status = sftn_plan_write_float(plan, "image", values, err);
     free(values);
+    return status;
+}
+
+/* Each class in turn, for the plan's labels. */
+static sftn_status write_labels(sftn_plan *plan, int classes, sftn_error *err)
+{
+    const sftn_tensor *labels = sftn_plan_input(plan, "labels");
+    const int64_t count = labels ? sftn_shape_count(&labels->shape) : 0;
+    float *values = malloc((size_t)count * sizeof *values + 1);
+    sftn_status status = SFTN_OK;
+
+    if (!values)
+        return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
+    for (int64_t i = 0; i < count; i++)
+        values[i] = (float)(i % classes);
+    if (labels)
+        status = sftn_plan_write_float(plan, "labels", values, err);
+    free(values);
+    return status;
+}
+
+/* What the plans of a step read; a phase may have no images of its own, or no labels. */
+static sftn_status write_inputs(cli_workload *w, const cli_workload_options *o, sftn_error *err)
+{
+    sftn_status status = SFTN_OK;
+    sftn_plan *plan;
+
+    for (int i = 0; (plan = cli_workload_plan(w, i)) != NULL && status == SFTN_OK; i++) {
+        status = write_images(plan, err);
+        if (status == SFTN_OK)
+            status = write_labels(plan, o->classes, err);
+    }
     return status;
 }
 
@@ -83,7 +111,7 @@ static sftn_status frozen_new(const sftn_model *model, const cli_workload_option
     if (status == SFTN_OK)
         status = sftn_plan_new(w->graph, plan, &w->plan, err);
     if (status == SFTN_OK)
-        status = write_inputs(w->plan, o, false, err);
+        status = write_inputs(w, o, err);
     return status;
 }
 
@@ -96,10 +124,12 @@ static sftn_status stepper_new(const cli_workload_options *o, const sftn_plan_op
         .momentum = 0.9,
         .weight_decay = 5e-4,
     };
-    sftn_status status = sftn_stepper_new(&w->job, &options, image_shape(o), &w->stepper, err);
+    const int phase = o->before ? o->before - 1 : w->job.nphases;
+    sftn_status status =
+        sftn_stepper_new(&w->job, phase, &options, image_shape(o), &w->stepper, err);
 
     if (status == SFTN_OK)
-        status = write_inputs(sftn_stepper_plan(w->stepper), o, true, err);
+        status = write_inputs(w, o, err);
     return status;
 }
 
@@ -137,6 +167,23 @@ static sftn_status distill_new(const sftn_model *teacher, const sftn_model *stud
 
     cli_use_methods(methods, &options);
     return sftn_distill_job(&options, &w->job, err);
+}
+
+static sftn_status mutual_new(const sftn_model *teacher, const sftn_model *student,
+                              const cli_workload_options *o, cli_workload *w, sftn_error *err)
+{
+    const sftn_mutual_options options = {
+        .method = o->mutual,
+        .weight = o->mutual->weight,
+        .network = {student, teacher},
+        .n = 2,
+        .classes = o->classes,
+        .channels = CHANNELS,
+        .image_size = o->image_size,
+        .seed = 1,
+    };
+
+    return sftn_mutual_job(&options, &w->job, err);
 }
 
 static sftn_status find_models(const char *const name[3], sftn_model model[3], sftn_error *err)
@@ -184,6 +231,10 @@ static sftn_status build(cli_args *a, const cli_workload_options *o, const cli_m
         snprintf(w->title, sizeof w->title, "%s of %s from %s", o->method, student->name,
                  teacher->name);
         status = distill_new(teacher, student, methods, o, w, err);
+    } else if (kind == CLI_MUTUAL) {
+        snprintf(w->title, sizeof w->title, "%s of %s and %s", o->mutual->name, student->name,
+                 teacher->name);
+        status = mutual_new(teacher, student, o, w, err);
     } else {
         snprintf(w->title, sizeof w->title, "%s of %s with branches of %s", scheme->scheme->name,
                  teacher->name, student->name);

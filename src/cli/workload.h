@@ -6,13 +6,16 @@
 
 #include "cli/cli.h"
 
-enum { CLI_AUTO, CLI_SFTN_TEACHER, CLI_KD, CLI_PLAIN, CLI_FROZEN };
+enum { CLI_AUTO, CLI_SFTN_TEACHER, CLI_KD, CLI_PLAIN, CLI_FROZEN, CLI_MUTUAL };
 
 typedef struct cli_workload_options {
     int workload; /* one of these */
     const char *model, *teacher, *student, *method;
     int64_t batch;
     int classes, image_size;
+    /* What no option asks for; 0 and NULL: nothing. */
+    int before;                /* of kd: phase before the labels, from 1; 0: the one beside them */
+    const sftn_mutual *mutual; /* of CLI_MUTUAL: by it student and teacher learn together */
 } cli_workload_options;
 
 extern const sftn_option cli_workload_table[];

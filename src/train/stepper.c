@@ -15,13 +15,12 @@ struct sftn_stepper {
     sftn_plan_options plan; /* of all plans */
 };
 
-static sftn_status open_plans(sftn_stepper *s, sftn_job *job, const sftn_train_options *options,
-                              sftn_shape image, sftn_error *err)
+static sftn_status open_plans(sftn_stepper *s, sftn_job *job, int phase,
+                              const sftn_train_options *options, sftn_shape image, sftn_error *err)
 {
     sftn_train_step *const step = &s->step;
     sftn_plan_options plan = options->plan;
-    sftn_status status = sftn_train_step_build(&s->step, job, job->nphases, &s->optimizer, image,
-                                               err);
+    sftn_status status = sftn_train_step_build(&s->step, job, phase, &s->optimizer, image, err);
 
     plan.arena = s->arena;
     s->job = job;
@@ -36,8 +35,8 @@ static sftn_status open_plans(sftn_stepper *s, sftn_job *job, const sftn_train_o
     return status;
 }
 
-sftn_status sftn_stepper_new(sftn_job *job, const sftn_train_options *options, sftn_shape image,
-                             sftn_stepper **out, sftn_error *err)
+sftn_status sftn_stepper_new(sftn_job *job, int phase, const sftn_train_options *options,
+                             sftn_shape image, sftn_stepper **out, sftn_error *err)
 {
     const sftn_sgd sgd = {.momentum = options->momentum,
                           .weight_decay = options->weight_decay,
@@ -56,7 +55,7 @@ sftn_status sftn_stepper_new(sftn_job *job, const sftn_train_options *options, s
     }
     status = sftn_optimizer_open(&s->optimizer, &sgd, job->params, job->nparams, err);
     if (!status)
-        status = open_plans(s, job, options, image, err);
+        status = open_plans(s, job, phase, options, image, err);
     if (status) {
         sftn_stepper_free(s);
         return status;

@@ -80,10 +80,14 @@ expect 1 "" "*sftn: resnet8x4: fsp: the student's *" distill --teacher teacher -
     --method fsp "${any[@]}" "${small[@]}" --out none
 
 # ---- bench ----
-expect 0 "method       images/s      of kd     parameters         memory
+expect 0 "method            images/s      of kd     parameters         memory
 kd * % * 0 * bytes
 fitnet * % *
-*dist * % *" "" bench --methods --steps 1 --teacher resnet8 --student resnet8 --batch 2 \
+*ab before * % *
+*dist * % *
+*sskd before * % *
+*dml * % *
+*kdcl * % *" "" bench --methods --steps 1 --teacher resnet8 --student resnet8 --batch 2 \
     --image-size 16 --classes 5
 expect 0 "{ \"method\": \"kd\", \"images_per_s\": *, \"share_of_kd\": *
 *" "*sftn: *fsp: the student's *" bench --methods --steps 1 --teacher resnet8 --student resnet8x4 \

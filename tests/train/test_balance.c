@@ -71,7 +71,7 @@ static sftn_stepper *make_stepper(sftn_job *job)
 
     for (int i = 0; i < BATCH * PIXELS; i++)
         image[i] = (float)((i * 37 + i / PIXELS * 11) % 100) / 50.0f - 1.0f;
-    CHECK_OK(sftn_stepper_new(job, &o, SFTN_SHAPE(BATCH, 3, 32, 32), &s, &err), &err);
+    CHECK_OK(sftn_stepper_new(job, job->nphases, &o, SFTN_SHAPE(BATCH, 3, 32, 32), &s, &err), &err);
     plan = sftn_stepper_guide_plan(s) ? sftn_stepper_guide_plan(s) : sftn_stepper_plan(s);
     CHECK_OK(sftn_plan_write_float(plan, "image", image, &err), &err);
     CHECK_OK(sftn_plan_write_float(sftn_stepper_plan(s), "labels", labels, &err), &err);

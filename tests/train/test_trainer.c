@@ -266,7 +266,7 @@ TEST(a_stepper_learns_the_batch_it_is_given)
     sftn_stepper *s;
     sftn_plan *plan;
 
-    CHECK_OK(sftn_stepper_new(&job, &o, SFTN_SHAPE(4, 3, 32, 32), &s, &err), &err);
+    CHECK_OK(sftn_stepper_new(&job, job.nphases, &o, SFTN_SHAPE(4, 3, 32, 32), &s, &err), &err);
     CHECK(sftn_stepper_graph(s) != NULL);
     plan = sftn_stepper_plan(s);
     for (int i = 0; i < 4 * 3 * 32 * 32; i++)

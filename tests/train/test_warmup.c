@@ -157,7 +157,7 @@ TEST(a_stepper_is_past_every_warmup)
     sftn_stepper *s;
     sftn_plan *plan;
 
-    CHECK_OK(sftn_stepper_new(&job, &o, SFTN_SHAPE(4, 3, 32, 32), &s, &err), &err);
+    CHECK_OK(sftn_stepper_new(&job, job.nphases, &o, SFTN_SHAPE(4, 3, 32, 32), &s, &err), &err);
     plan = sftn_stepper_plan(s);
     for (int i = 0; i < 2; i++) {
         double ce, dkd;

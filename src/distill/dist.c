@@ -10,8 +10,6 @@
  */
 #include "distill/distill.h"
 
-#include <float.h>
-
 typedef struct dist_options {
     float temperature, beta, gamma;
 } dist_options;
@@ -31,19 +29,13 @@ static sftn_value centred(sftn_graph *g, sftn_value x)
     return sftn_sub(g, x, sftn_mean(g, x, SFTN_AXIS_C));
 }
 
-static sftn_value norm(sftn_graph *g, sftn_value x)
-{
-    const sftn_value square = sftn_sum(g, sftn_square(g, x), SFTN_AXIS_C);
-
-    return sftn_sqrt(g, sftn_clamp(g, square, 1e-24f, FLT_MAX));
-}
-
 /* 1 - the mean correlation between rows of a and b [R,F,1,1]. */
 static sftn_value unrelated(sftn_graph *g, sftn_value a, sftn_value b)
 {
     const sftn_value x = centred(g, a), y = centred(g, b);
     const sftn_value product = sftn_sum(g, sftn_mul(g, x, y), SFTN_AXIS_C);
-    const sftn_value norms = sftn_shift(g, sftn_mul(g, norm(g, x), norm(g, y)), 1e-8f);
+    const sftn_value norms =
+        sftn_shift(g, sftn_mul(g, sftn_length(g, x), sftn_length(g, y)), 1e-8f);
     const sftn_value r = sftn_mean(g, sftn_div(g, product, norms), SFTN_ALL_AXES);
 
     return sftn_shift(g, sftn_neg(g, r), 1.0f);

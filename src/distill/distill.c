@@ -5,6 +5,7 @@
 
 #include "base/base.h"
 
+#include <float.h>
 #include <string.h>
 
 #define SFTN_METHOD(id) &sftn_distiller_##id,
@@ -68,6 +69,13 @@ sftn_value sftn_add_terms(sftn_graph *g, const sftn_value *term, int n)
     for (int i = 1; i < n; i++)
         sum = sftn_add(g, sum, term[i]);
     return sum;
+}
+
+sftn_value sftn_length(sftn_graph *g, sftn_value x)
+{
+    const sftn_value square = sftn_sum(g, sftn_square(g, x), SFTN_AXIS_C);
+
+    return sftn_sqrt(g, sftn_clamp(g, square, 1e-24f, FLT_MAX));
 }
 
 bool sftn_equal_channels(const sftn_distill_args *args, const char *instead)

@@ -39,6 +39,9 @@ sftn_value sftn_add_terms(sftn_graph *g, const sftn_value *term, int n);
 /* False, with the graph's error set, where a pair's channels differ; instead: what to do then. */
 bool sftn_equal_channels(const sftn_distill_args *args, const char *instead);
 
+/* x [N,C,H,W] -> [N,1,H,W]: lengths over C, 1e-12 where shorter, without a gradient there. */
+sftn_value sftn_length(sftn_graph *g, sftn_value x);
+
 /* f [N,C,H,W] -> [N,H*W]: the channel mean of |f|^p, rows of unit length. */
 sftn_value sftn_energy_map(sftn_graph *g, sftn_value f, float p);
 

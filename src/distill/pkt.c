@@ -9,8 +9,6 @@
  */
 #include "distill/distill.h"
 
-#include <float.h>
-
 static const float eps = 1e-7f;
 
 /* x [N,...] -> P [N,N,1,1] */
@@ -19,10 +17,9 @@ static sftn_value probabilities(sftn_graph *g, sftn_value x)
     const sftn_value flat = sftn_cast(g, sftn_flatten(g, x), true);
     const sftn_shape s = sftn_value_shape(g, flat);
     const int64_t n = s.dim[SFTN_N];
-    const sftn_value square = sftn_sum(g, sftn_square(g, flat), SFTN_AXIS_C);
-    const sftn_value norm = sftn_sqrt(g, sftn_clamp(g, square, 1e-24f, FLT_MAX));
-    const sftn_value unit = sftn_reshape(g, sftn_div(g, flat, sftn_shift(g, norm, eps)),
-                                         SFTN_SHAPE(1, n, s.dim[SFTN_C], 1));
+    const sftn_value length = sftn_shift(g, sftn_length(g, flat), eps);
+    const sftn_value unit =
+        sftn_reshape(g, sftn_div(g, flat, length), SFTN_SHAPE(1, n, s.dim[SFTN_C], 1));
     const sftn_value product = sftn_matmul(g, unit, unit, (sftn_matmul_spec){.trans_b = true});
     const sftn_value cosine = sftn_reshape(g, product, SFTN_SHAPE(n, n, 1, 1));
     const sftn_value p = sftn_scale(g, sftn_shift(g, cosine, 1.0f), 0.5f);

@@ -35,6 +35,7 @@ typedef struct sftn_run {
      */
     char *group, *teacher;
     bool plain_teacher; /* the teacher called so was trained by itself */
+    char *hash;    /* an experiment's, of all that determines the network; NULL: not known */
     int nepochs;   /* lines of the log */
     sftn_run_epoch *epoch;
     bool finished; /* has a summary: `result` is set */

@@ -115,6 +115,36 @@ static sftn_status read_argument(const char *path, sftn_run **runs, int *n, sftn
     return SFTN_OK;
 }
 
+static bool same_network(const sftn_run *a, const sftn_run *b)
+{
+    return a->hash && b->hash && strcmp(a->hash, b->hash) == 0 && strcmp(a->name, b->name) == 0;
+}
+
+/* What several results tell of one network is one row, where they can that of the finished one. */
+static void drop_copies(sftn_run *runs, int *n)
+{
+    int kept = 0;
+
+    for (int i = 0; i < *n; i++) {
+        sftn_run run = runs[i];
+        int at = 0;
+
+        while (at < kept && !same_network(&runs[at], &run))
+            at++;
+        if (at < kept && run.finished && !runs[at].finished) {
+            const sftn_run older = runs[at];
+
+            runs[at] = run;
+            run = older;
+        }
+        if (at < kept)
+            sftn_run_free(&run);
+        else
+            runs[kept++] = run;
+    }
+    *n = kept;
+}
+
 static int show(const cli_args *args, const table_options *opt)
 {
     const bool grouped = opt->group != SFTN_GROUP_NONE;
@@ -126,6 +156,7 @@ static int show(const cli_args *args, const table_options *opt)
 
     for (int i = 0; i < args->nfiles && status == SFTN_OK; i++)
         status = read_argument(args->file[i], &runs, &n, &err);
+    drop_copies(runs, &n);
     if (status == SFTN_OK && grouped)
         status = sftn_runs_group(runs, n, (sftn_grouping)opt->group, opt->against,
                                  cli_decimal(opt->level), &s, &err);

@@ -107,6 +107,8 @@ static bool read_row(json_object *rows, json_object *row, sftn_run *run)
     run->seed = (int64_t)number(row, "seed");
     run->finished = state && strcmp(state, "done") == 0;
     run->plain_teacher = scheme && strcmp(scheme, "plain") == 0;
+    if (sftn_json_text(row, "hash"))
+        run->hash = copy_text(row, "hash");
     if (taught_by)
         run->teacher = copy_text(teacher ? teacher : row, teacher ? "group" : "teacher_run");
     read_measures(row, run);

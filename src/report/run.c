@@ -315,6 +315,7 @@ void sftn_run_free(sftn_run *run)
     free(run->description);
     free(run->group);
     free(run->teacher);
+    free(run->hash);
     free(run->epoch);
     memset(run, 0, sizeof *run);
 }

@@ -143,6 +143,10 @@ same_files whole.json again.json
 expect 0 "*
 resnet8-kd-of-plain-seed1 *" "" table whole.json
 expect 0 "*± *" "" table whole.json --group names
+expect 0 "*" "" table whole.json
+mv stdout once.txt
+expect 0 "*" "" table whole.json killed.json
+same_files once.txt stdout
 command=$(sed -n 's/^ *"command": *"sftn \(distill.*at+kd.*\)",*$/\1/p' whole.json | head -n 1)
 same=$(sed -n '/at+kd/,/directory/s/^ *"directory": *"\(.*\)",*$/\1/p' whole.json | head -n 1)
 # shellcheck disable=SC2086

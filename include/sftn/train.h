@@ -129,6 +129,11 @@ typedef struct sftn_distill_options {
                                  training, and leave the running ones as they are */
     sftn_method_use use[8];
     int nuse;
+    /*
+     * Views that batches hold for students trained beside this one; of those that its methods do
+     * not take, it sees the first alone.  Fewer than its methods take, or 0: theirs.
+     */
+    sftn_views views;
     double task_weight;
     float smoothing;
     int classes, channels, image_size;

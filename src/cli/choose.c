@@ -201,6 +201,14 @@ bool cli_choose_methods(cli_args *a, const char *fallback, cli_methods *m, int *
     return *code == CLI_DONE && accept_pair(a, m, code);
 }
 
+sftn_views cli_method_views(const cli_methods *m)
+{
+    for (int i = 0; i < m->n; i++)
+        if (m->method[i]->views.n > 1)
+            return m->method[i]->views;
+    return (sftn_views){.n = 1};
+}
+
 double cli_default_task_weight(const cli_methods *m)
 {
     double weight = 0.0;

@@ -252,6 +252,8 @@ sftn_status cli_check_methods(const char *list, sftn_error *err);
 bool cli_one_method(cli_args *a, const sftn_distiller *method, cli_methods *m, int *code);
 /* The pairs that method i is told to compare; NULL: its own. */
 const char *cli_method_pairs(const cli_methods *m, int i);
+/* What they take of each image: the first that takes several views speaks for all. */
+sftn_views cli_method_views(const cli_methods *m);
 /* Default factor of the student's cross-entropy: the largest that one of the methods asks for. */
 double cli_default_task_weight(const cli_methods *m);
 /* Put them into options->use. */

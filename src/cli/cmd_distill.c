@@ -147,6 +147,22 @@ static void fill_run(distillation *d, int i)
     name_directory(d, s, &job->run);
 }
 
+/* What batches must hold for all students that are trained from the same answers. */
+static sftn_views views_of_all(const distillation *d)
+{
+    sftn_views most = {.n = 1};
+
+    for (int i = 0; i < d->n; i++) {
+        const sftn_views views = cli_method_views(&d->student[i].t.methods);
+
+        if (d->student[i].t.teacher_norm == CLI_NORM_BATCH)
+            return (sftn_views){.n = 1};
+        if (views.n > most.n)
+            most = views;
+    }
+    return most;
+}
+
 static sftn_status make_job(distillation *d, int i, sftn_error *err)
 {
     const sftn_dataset_info *info = sftn_dataset_get_info(d->data);
@@ -157,6 +173,7 @@ static sftn_status make_job(distillation *d, int i, sftn_error *err)
         .teacher_file = d->teacher_file,
         .shares = i ? &d->job[0].job : NULL,
         .teacher_batch_norms = s->t.teacher_norm == CLI_NORM_BATCH,
+        .views = views_of_all(d),
         .task_weight = cli_decimal(s->t.task_weight),
         .smoothing = s->t.run.smoothing,
         .classes = info->classes,

@@ -37,6 +37,7 @@ typedef struct distill {
     sftn_params *teacher_params, *student_params, *method_params;
     sftn_draw_table *records; /* of the training set; NULL where it is not known */
     sftn_views views;         /* that the batches hold */
+    bool all_views;           /* that the student sees, too */
     preparation prepare[SFTN_MAX_PHASES]; /* as many as the job has phases */
 } distill;
 
@@ -214,13 +215,15 @@ static void distill_build(void *self, sftn_job_graph *jg)
     const sftn_scope scope = {
         .g = jg->g, .params = d->student_params, .training = true, .label = "student"};
     sftn_taps teacher, student;
+    sftn_value image;
 
     if (jg->phase < SFTN_MAX_PHASES && d->prepare[jg->phase].phase) {
         build_preparation(d, jg, &d->prepare[jg->phase]);
         return;
     }
     teacher = teacher_inputs(d, jg);
-    student = sftn_model_build(&d->student, &scope, jg->image, d->opt.classes, 0);
+    image = d->all_views ? jg->image : first_view(d, jg, jg->image);
+    student = sftn_model_build(&d->student, &scope, image, d->opt.classes, 0);
     jg->logits = first_view(d, jg, student.logits);
     sftn_graph_set_scope(jg->g, "loss");
     sftn_terms_add(&jg->terms, jg->g, (float)d->opt.task_weight,
@@ -406,9 +409,13 @@ static sftn_status allocate(distill *d, const sftn_distill_options *options, sft
     return SFTN_OK;
 }
 
-/* The views that the methods take: those that take several must take the same. */
+/*
+ * The views that the methods take: those that take several must take the same, and so must students
+ * beside this one.
+ */
 static sftn_status choose_views(distill *d, sftn_error *err)
 {
+    const sftn_views beside = d->opt.views;
     const sftn_distiller *first = NULL;
 
     for (int i = 0; i < d->opt.nuse; i++) {
@@ -423,8 +430,17 @@ static sftn_status choose_views(distill *d, sftn_error *err)
                              first->name, first->views.n, first->views.turned ? " turned" : "",
                              m->name, m->views.n, m->views.turned ? " turned" : "");
     }
-    if (first)
-        d->views = first->views;
+    d->all_views = first != NULL;
+    d->views = first ? first->views : beside;
+    if (first && beside.n > 1 && (beside.n != d->views.n || beside.turned != d->views.turned))
+        return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                         "%s takes %d%s views of each image, students beside it %d%s: expected "
+                         "the same", first->name, d->views.n, d->views.turned ? " turned" : "",
+                         beside.n, beside.turned ? " turned" : "");
+    if (d->opt.teacher_batch_norms && !first && beside.n > 1)
+        return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                         "a teacher whose batch norms use each batch's statistics answers "
+                         "otherwise where batches hold several views");
     return SFTN_OK;
 }
 

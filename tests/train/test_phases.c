@@ -28,6 +28,8 @@ static const kind sskd = {"sskd", "resnet8", "resnet14", {"sskd", NULL}, 1};
 static const kind beside = {"beside", "resnet8", "resnet14", {"ab", "sskd"}, 1};
 static const kind wide = {"wide", "wrn_10_1", "wrn_10_1", {"ab", NULL}, 1};
 
+static const sftn_views one_view = {.n = 1}, four_views = {.n = 4, .turned = true};
+
 /* Set an option of a method where it has one. */
 static void set_option(const sftn_distiller *m, void *options, const char *name, const char *value)
 {
@@ -37,12 +39,13 @@ static void set_option(const sftn_distiller *m, void *options, const char *name,
         CHECK_OK(sftn_options_set(m->options, options, name, value, &err), &err);
 }
 
-static sftn_job make_job(const kind *k, const sftn_job *shares)
+static sftn_job make_member(const kind *k, const sftn_job *shares, sftn_views views)
 {
     const sftn_model teacher = small_model(k->teacher), student = small_model(k->student);
     sftn_distill_options options = {.student = &student,
                                     .teacher = &teacher,
                                     .shares = shares,
+                                    .views = views,
                                     .task_weight = 1.0,
                                     .classes = 10,
                                     .channels = 3,
@@ -72,6 +75,11 @@ static sftn_job make_job(const kind *k, const sftn_job *shares)
     return job;
 }
 
+static sftn_job make_job(const kind *k)
+{
+    return make_member(k, NULL, one_view);
+}
+
 static bool has_warmup(const kind *k)
 {
     bool any = false;
@@ -95,7 +103,7 @@ static sftn_job train_until(const kind *k, const char *dir, bool resume, int64_t
                             small_watch *w)
 {
     sftn_dataset *data = small_data(0, 0);
-    sftn_job job = make_job(k, NULL);
+    sftn_job job = make_job(k);
     sftn_train_options o = make_options(k, dir);
     sftn_error err = {0};
     sftn_train_hooks hooks;
@@ -176,38 +184,54 @@ TEST(two_methods_phases_resume_bit_exactly)
     check_resume(&both);
 }
 
-TEST(jobs_with_different_phases_end_in_the_same_bytes_together_as_alone)
+/* Trained together, each ends as check_resume's whole run of it alone. */
+static void check_together(const kind *const *kinds, int n, sftn_views views)
 {
-    static const kind *const kinds[] = {&ab, &ft, &fsp, &both};
-    enum { N = SFTN_COUNT(kinds) };
     sftn_dataset *data = small_data(0, 0);
-    sftn_train_options options[N];
-    sftn_job job[N];
-    sftn_member member[N];
-    char dir[N][256], name[64], alone[64];
+    sftn_train_options options[8];
+    sftn_job job[8];
+    sftn_member member[8];
+    char dir[8][256], name[64], alone[64];
     sftn_error err = {0};
 
-    for (int i = 0; i < N; i++) {
+    for (int i = 0; i < n; i++) {
         snprintf(name, sizeof name, "%s-together", kinds[i]->name);
         snprintf(dir[i], sizeof dir[i], "%s", test_temp_path(name));
-        job[i] = make_job(kinds[i], i > 0 ? &job[0] : NULL);
+        job[i] = make_member(kinds[i], i > 0 ? &job[0] : NULL, views);
         options[i] = make_options(kinds[i], name);
         options[i].dir = dir[i];
         member[i] = (sftn_member){.job = &job[i], .options = &options[i]};
     }
-    CHECK_OK(sftn_train_together(member, N, data, NULL, &err), &err);
-    for (int i = 0; i < N; i++) {
+    CHECK_OK(sftn_train_together(member, n, data, NULL, &err), &err);
+    for (int i = 0; i < n; i++) {
         snprintf(name, sizeof name, "%s-together", kinds[i]->name);
         snprintf(alone, sizeof alone, "%s-whole", kinds[i]->name);
         small_check_same(name, alone, "checkpoint.safetensors");
         small_check_same_log(name, alone);
     }
-    for (int i = N - 1; i >= 0; i--)
+    for (int i = n - 1; i >= 0; i--)
         sftn_job_free(&job[i]);
     sftn_dataset_close(data);
 }
 
-TEST(jobs_that_take_other_views_are_not_trained_together)
+TEST(jobs_with_different_phases_end_in_the_same_bytes_together_as_alone)
+{
+    static const kind *const kinds[] = {&ab, &ft, &fsp, &both};
+
+    check_together(kinds, SFTN_COUNT(kinds), one_view);
+}
+
+/* The first four see one of the four views that the batches hold for the last. */
+TEST(jobs_that_take_other_views_end_in_the_same_bytes_together_as_alone)
+{
+    static const kind kd = {"kd", "resnet8", "resnet14", {"kd", NULL}, 1};
+    static const kind reviewkd = {"reviewkd", "resnet8", "resnet14", {"reviewkd", NULL}, 1};
+    static const kind *const kinds[] = {&kd, &reviewkd, &ab, &ft, &sskd};
+
+    check_together(kinds, SFTN_COUNT(kinds), four_views);
+}
+
+TEST(jobs_whose_batches_hold_other_views_are_not_trained_together)
 {
     static const kind *const kinds[] = {&ab, &sskd};
     sftn_dataset *data = small_data(0, 0);
@@ -219,7 +243,7 @@ TEST(jobs_that_take_other_views_are_not_trained_together)
 
     for (int i = 0; i < 2; i++) {
         snprintf(dir[i], sizeof dir[i], "%s", test_temp_path(i ? "four-views" : "one-view"));
-        job[i] = make_job(kinds[i], i ? &job[0] : NULL);
+        job[i] = make_member(kinds[i], i ? &job[0] : NULL, one_view);
         options[i] = make_options(kinds[i], "");
         options[i].dir = dir[i];
         member[i] = (sftn_member){.job = &job[i], .options = &options[i]};
@@ -284,7 +308,7 @@ TEST(ab_forms_the_stages_and_leaves_the_head)
 
     for (size_t i = 0; i < SFTN_COUNT(cases); i++) {
         small_watch w;
-        sftn_job before = make_job(cases[i].k, NULL);
+        sftn_job before = make_job(cases[i].k);
         sftn_job after = train_until(cases[i].k, "formed", false, 2, &w);
 
         for (int k = 0; k < 4 && cases[i].moved[k]; k++)
@@ -299,7 +323,7 @@ TEST(ab_forms_the_stages_and_leaves_the_head)
 TEST(ft_trains_its_paraphraser_alone_and_then_all_but_it)
 {
     small_watch w;
-    sftn_job start = make_job(&ft, NULL);
+    sftn_job start = make_job(&ft);
     sftn_job between = train_until(&ft, "factors", false, 6, &w);
     sftn_job end = train_until(&ft, "factors", true, 0, &w);
 
@@ -317,7 +341,7 @@ TEST(ft_trains_its_paraphraser_alone_and_then_all_but_it)
 TEST(sskd_trains_its_teachers_head_alone_and_then_all_but_it)
 {
     small_watch w;
-    sftn_job start = make_job(&sskd, NULL);
+    sftn_job start = make_job(&sskd);
     sftn_job between = train_until(&sskd, "views", false, 3, &w);
     sftn_job end = train_until(&sskd, "views", true, 0, &w);
 
@@ -362,7 +386,7 @@ TEST(a_phase_sees_what_the_one_before_has_trained)
         sftn_train_result r;
 
         k.epochs = i + 1;
-        job = make_job(&k, NULL);
+        job = make_job(&k);
         o.schedule.lr = 0.0;
         o.augment = (sftn_augment){0};
         CHECK_OK(sftn_train(&job, data, &o, &hooks, &r, &err), &err);
@@ -435,7 +459,7 @@ static void check_progress(void *ctx, const sftn_progress *p)
 TEST(progress_and_log_name_the_phase)
 {
     sftn_dataset *data = small_data(0, 0);
-    sftn_job job = make_job(&both, NULL);
+    sftn_job job = make_job(&both);
     sftn_train_options o = make_options(&ab, "named");
     int records = 0;
     const sftn_train_hooks hooks = {.ctx = &records, .progress = check_progress};
@@ -467,7 +491,7 @@ TEST(a_checkpoint_with_phases_of_another_length_is_refused)
 
     sftn_job_free(&job);
     longer.epochs = 2;
-    job = make_job(&longer, NULL);
+    job = make_job(&longer);
     o.resume = true;
     CHECK_FAILS(sftn_train(&job, data, &o, NULL, &r, &err), SFTN_ERR_ARGUMENT, &err,
                 "'epochs' is 1 there and 2 here");

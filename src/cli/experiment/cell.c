@@ -337,19 +337,11 @@ static char *workload_text(const cells *all, const cell *c, const cli_training *
     return text;
 }
 
-/* What the methods take of each image: the first that takes several views speaks for all. */
-static sftn_views views_of(const cli_methods *m)
-{
-    for (int i = 0; i < m->n; i++)
-        if (m->method[i]->views.n > 1)
-            return m->method[i]->views;
-    return (sftn_views){.n = 1};
-}
-
 static char *together_text(const cells *all, const cell *c, const cli_training *t)
 {
     const cli_run_options *r = &t->run;
-    const sftn_views views = views_of(&t->methods);
+    const bool by_batch = t->teacher_norm == CLI_NORM_BATCH; /* then views change its answers */
+    const sftn_views views = by_batch ? cli_method_views(&t->methods) : (sftn_views){.n = 0};
     char *text = NULL;
 
     if (asprintf(&text, "%s %s %lld %s %d %d %d %d %d %d %s %d %g %d %d %d",

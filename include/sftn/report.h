@@ -64,8 +64,9 @@ SFTN_API void sftn_run_free(sftn_run *run);
 SFTN_API void sftn_runs_free(sftn_run *runs, int n);
 
 /*
- * Read the rows of an experiment's results ("runs": [...]), each as a run without its log but for
- * the last epoch; *runs is owned by the caller (sftn_runs_free).
+ * Read the rows of an experiment's results ("runs": [...]), each as a run, with its log where its
+ * directory is there and of the last epoch alone where not; *runs is owned by the caller
+ * (sftn_runs_free).
  */
 SFTN_API sftn_status sftn_results_read(const char *path, sftn_run **runs, int *n,
                                        sftn_error *err);
@@ -144,7 +145,7 @@ SFTN_API void sftn_run_statistics_free(sftn_run_statistics *s);
 typedef enum sftn_table_format {
     SFTN_TABLE_TEXT,
     SFTN_TABLE_MARKDOWN,
-    SFTN_TABLE_CSV, /* one line a run, or a group; or, where there are any, a difference */
+    SFTN_TABLE_CSV, /* a line a run; or a group, and then a difference: `against` is not empty */
     SFTN_TABLE_JSON,
 } sftn_table_format;
 

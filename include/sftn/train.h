@@ -335,11 +335,15 @@ typedef struct sftn_network {
     int classes, channels, image_size;
     float mean[4], std[4];
     char data[64];
-    char **class_names; /* [classes] or NULL */
+    char trained_on[32]; /* sftn_dataset_training_hash of the images; "" where it is not known */
+    char **class_names;  /* [classes] or NULL */
 } sftn_network;
 
 SFTN_API sftn_status sftn_network_load(const char *path, sftn_network *net, sftn_error *err);
 SFTN_API void sftn_network_free(sftn_network *net);
+
+/* A number that stands for the training records, all labels and some of the pixels: 16 digits. */
+SFTN_API void sftn_dataset_training_hash(const sftn_dataset *data, char hash[32]);
 
 /* A teacher, and the student's branches that were trained with it. */
 typedef struct sftn_branched {

@@ -285,6 +285,17 @@ static sftn_status measure(const subjects *s, const compare_options *opt, const 
     return status;
 }
 
+/* Accuracy on training images means little where they are others than it was trained on. */
+static void warn_of_images(const sftn_network *net, const char *file, const sftn_dataset *data)
+{
+    char hash[32];
+
+    sftn_dataset_training_hash(data, hash);
+    if (net->trained_on[0] && strcmp(net->trained_on, hash) != 0)
+        fprintf(stderr, "sftn: warning: %s was trained on other images than the training images "
+                "here; --data, --limit, --validation and --data-seed choose them\n", file);
+}
+
 static int run(const cli_args *args, const compare_options *opt, cli_data_options *data_options,
                const cli_machine_options *machine)
 {
@@ -311,7 +322,12 @@ static int run(const cli_args *args, const compare_options *opt, cli_data_option
             data_options->data = teacher->data;
         r.teacher_name = teacher->model.name;
         if (cli_open_data(data_options, &data, &code) &&
-            measure(&s, opt, data, &plan, &r, &err) != SFTN_OK)
+            (opt->training || opt->split == SFTN_TRAIN)) {
+            warn_of_images(teacher, args->file[0], data);
+            if (!opt->branches)
+                warn_of_images(&s.student, args->file[1], data);
+        }
+        if (data && measure(&s, opt, data, &plan, &r, &err) != SFTN_OK)
             code = cli_fail(&err);
         else if (code == CLI_DONE && opt->json)
             print_json(&r, split);

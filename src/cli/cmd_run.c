@@ -22,7 +22,7 @@ static const sftn_option table[] = {
     {"time-limit", SFTN_OPT_STRING, offsetof(run_options, time_limit), 0, 0, 0,
      "stop after this long, everything saved, with exit code 3", "1h30m", NULL},
     {"jobs", SFTN_OPT_INT, offsetof(run_options, jobs), 0, 0, 1024,
-     "trainings at a time, each a process; 0 is one for each core", NULL, NULL},
+     "trainings at a time, each a process; 0 is as many as there are cores for", NULL, NULL},
     {"together", SFTN_OPT_INT, offsetof(run_options, together), 8, 1, 64,
      "students that one process trains from one answer of their teacher, at most", NULL, NULL},
     {"dry-run", SFTN_OPT_BOOL, offsetof(run_options, dry_run), 0, 0, 1,
@@ -84,6 +84,8 @@ static double read_duration(const char *text)
 
         if (end == text || !isdigit((unsigned char)*text))
             return -1.0;
+        if (!*end && total > 0.0) /* 1h30: what? */
+            return -1.0;
         if (*end)
             unit = *end == 's' ? 1.0 : *end == 'm' ? 60.0 : *end == 'h' ? 3600.0
                    : *end == 'd' ? 86400.0 : -1.0;
@@ -141,7 +143,7 @@ static int train(experiment *e, double seconds)
         return cli_fail(&err);
     end = pool_run(&e->cells, &e->opt, seconds, write_results, e);
     if (results_write(&e->study, &e->cells, e->results, &err) != SFTN_OK ||
-        results_print(&e->study, &e->cells, &err) != SFTN_OK)
+        results_print(&e->study, &e->cells, e->results, &err) != SFTN_OK)
         return cli_fail(&err);
     if (end == POOL_TIME || end == POOL_INTERRUPTED)
         fprintf(stderr, "sftn: all is saved; run the command again to go on\n");
@@ -163,6 +165,18 @@ static bool chooses(const experiment *e)
     return false;
 }
 
+/* As many as the processors have threads for. */
+static int default_jobs(const cells *all)
+{
+    const int processors = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    int threads = 1;
+
+    for (int i = 0; i < all->n; i++)
+        if (all->list[i].threads > threads)
+            threads = all->list[i].threads;
+    return processors > threads ? processors / threads : 1;
+}
+
 static int run(experiment *e, const char *file)
 {
     const double seconds = e->opt.time_limit ? read_duration(e->opt.time_limit) : 0.0;
@@ -182,7 +196,7 @@ static int run(experiment *e, const char *file)
     if (!cells_identify(&e->cells, e->cache, &code))
         return code;
     if (e->opt.jobs == 0)
-        e->opt.jobs = (int)sysconf(_SC_NPROCESSORS_ONLN);
+        e->opt.jobs = default_jobs(&e->cells);
     plan_states(&e->cells, e->opt.only);
     if (!chooses(e))
         return cli_misuse("no training is called like '%s'; --dry-run lists all names",

@@ -229,6 +229,27 @@ static bool collect(grouper *w)
     return true;
 }
 
+/* Runs of one group and seed that an experiment knows to be different trainings. */
+static sftn_status check_seeds(const grouper *w, sftn_error *err)
+{
+    for (int k = 0; k < w->s->ngroups; k++) {
+        const sftn_run_group *g = &w->s->group[k];
+
+        for (int i = 0; i < g->n; i++)
+            for (int j = 0; j < i; j++) {
+                const sftn_run *a = &w->runs[g->run[j]], *b = &w->runs[g->run[i]];
+
+                if (a->hash && b->hash && seed_of(a) == seed_of(b) &&
+                    strcmp(a->hash, b->hash) != 0)
+                    return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                                     "%s is in several results, and not the same training: group "
+                                     "them one at a time, or give the entries other names",
+                                     b->name);
+            }
+    }
+    return SFTN_OK;
+}
+
 /* ---- differences ---- */
 
 /* Whether group k is what group g is compared with. */
@@ -346,6 +367,8 @@ sftn_status sftn_runs_group(const sftn_run *runs, int n, sftn_grouping by, const
     if (!s->group || !s->difference || !w.teacher || !w.own || !w.first || !take_apart(&w, by) ||
         !collect(&w))
         status = sftn_fail(err, SFTN_ERR_MEMORY, "runs to be grouped: out of memory");
+    if (!status)
+        status = check_seeds(&w, err);
     if (!status)
         status = take_differences(&w, against, err);
     for (int i = 0; i < n; i++) {

@@ -57,6 +57,24 @@ static bool read_epoch(json_object *row, sftn_run *run)
     return true;
 }
 
+/* All epochs, where the run directory is still there. */
+static void read_log(json_object *row, sftn_run *run)
+{
+    const char *dir = sftn_json_text(row, "directory");
+    sftn_run whole = {0};
+
+    if (!dir || sftn_run_read(dir, &whole, NULL) != SFTN_OK)
+        return;
+    if (run->nepochs == 1 && whole.nepochs == run->epoch->epoch) {
+        free(run->epoch);
+        run->epoch = whole.epoch;
+        run->nepochs = whole.nepochs;
+        whole.epoch = NULL;
+        whole.nepochs = 0;
+    }
+    sftn_run_free(&whole);
+}
+
 /* What the row is but for seed and teacher. */
 static char *describe(json_object *row)
 {
@@ -112,8 +130,11 @@ static bool read_row(json_object *rows, json_object *row, sftn_run *run)
     if (taught_by)
         run->teacher = copy_text(teacher ? teacher : row, teacher ? "group" : "teacher_run");
     read_measures(row, run);
+    if (!read_epoch(row, run))
+        return false;
+    read_log(row, run);
     return run->name && run->network && run->data && run->group && run->description &&
-           (run->teacher || !taught_by) && read_epoch(row, run);
+           (run->teacher || !taught_by);
 }
 
 static sftn_status read_rows(const char *path, json_object *o, sftn_run **runs, int *n,

@@ -268,19 +268,19 @@ static int seeds_of(const sftn_run_group *g)
 
 static void fill_groups(sftn_grid *grid, const sftn_run_statistics *s, sftn_table_format format)
 {
-    bool shown[SFTN_MEASURES], unfinished = !readable(format);
+    bool shown[SFTN_MEASURES], unfinished = false;
 
-    sftn_grid_column(grid, false, readable(format) ? "runs" : "group");
+    sftn_grid_column(grid, false, "runs");
     sftn_grid_column(grid, true, "seeds");
     for (int m = 0; m < SFTN_MEASURES; m++) {
-        shown[m] = !readable(format) || any_group_has(s, m);
+        shown[m] = any_group_has(s, m);
         if (shown[m])
             sample_columns(grid, format, m);
     }
     for (int k = 0; k < s->ngroups; k++)
         unfinished = unfinished || s->group[k].unfinished > 0;
     if (unfinished)
-        sftn_grid_column(grid, false, readable(format) ? "" : "unfinished");
+        sftn_grid_column(grid, false, "");
     for (int k = 0; k < s->ngroups; k++) {
         const sftn_run_group *g = &s->group[k];
 
@@ -289,9 +289,7 @@ static void fill_groups(sftn_grid *grid, const sftn_run_statistics *s, sftn_tabl
         for (int m = 0; m < SFTN_MEASURES; m++)
             if (shown[m])
                 add_sample(grid, format, &g->sample[m], m, false);
-        if (!readable(format))
-            sftn_grid_cell(grid, "%d", g->unfinished);
-        else if (g->unfinished)
+        if (g->unfinished)
             sftn_grid_cell(grid, "(%d not finished)", g->unfinished);
         else if (unfinished)
             sftn_grid_cell(grid, "%s", "");
@@ -311,11 +309,11 @@ static void fill_differences(sftn_grid *grid, const sftn_run_statistics *s,
 {
     bool shown[SFTN_MEASURES];
 
-    sftn_grid_column(grid, false, readable(format) ? "difference of" : "group");
-    sftn_grid_column(grid, false, readable(format) ? "minus" : "against");
-    sftn_grid_column(grid, true, readable(format) ? "pairs" : "level");
+    sftn_grid_column(grid, false, "difference of");
+    sftn_grid_column(grid, false, "minus");
+    sftn_grid_column(grid, true, "pairs");
     for (int m = 0; m < SFTN_MEASURES; m++) {
-        shown[m] = !readable(format) || any_difference_has(s, m);
+        shown[m] = any_difference_has(s, m);
         if (shown[m])
             sample_columns(grid, format, m);
     }
@@ -324,13 +322,33 @@ static void fill_differences(sftn_grid *grid, const sftn_run_statistics *s,
 
         sftn_grid_cell(grid, "%s", s->group[d->group].label);
         sftn_grid_cell(grid, "%s", s->group[d->against].label);
-        if (readable(format))
-            sftn_grid_cell(grid, "%d", d->sample[SFTN_MEASURE_LAST].n);
-        else
-            sftn_grid_cell(grid, "%.9g", s->level);
+        sftn_grid_cell(grid, "%d", d->sample[SFTN_MEASURE_LAST].n);
         for (int m = 0; m < SFTN_MEASURES; m++)
             if (shown[m])
                 add_sample(grid, format, &d->sample[m], m, true);
+    }
+}
+
+/* For programs: groups, and with `against` the differences between them, in the same columns. */
+static void fill_both(sftn_grid *grid, const sftn_run_statistics *s, sftn_table_format format)
+{
+    static const char *const first[] = {"group", "against", "level"};
+
+    for (int i = 0; i < (int)SFTN_COUNT(first); i++)
+        sftn_grid_column(grid, i == 2, first[i]);
+    for (int m = 0; m < SFTN_MEASURES; m++)
+        sample_columns(grid, format, m);
+    sftn_grid_column(grid, true, "unfinished");
+    for (int k = 0; k < s->ngroups + s->ndifferences; k++) {
+        const sftn_run_difference *d = k < s->ngroups ? NULL : &s->difference[k - s->ngroups];
+        const sftn_run_group *g = &s->group[d ? d->group : k];
+
+        sftn_grid_cell(grid, "%s", g->label);
+        sftn_grid_cell(grid, "%s", d ? s->group[d->against].label : "");
+        sftn_grid_cell(grid, "%.9g", s->level);
+        for (int m = 0; m < SFTN_MEASURES; m++)
+            add_sample(grid, format, d ? &d->sample[m] : &g->sample[m], m, d != NULL);
+        sftn_grid_cell(grid, "%d", d ? 0 : g->unfinished);
     }
 }
 
@@ -338,25 +356,26 @@ static void write_grids(const sftn_run_statistics *s, sftn_table_format format, 
 {
     sftn_grid grid = {0};
 
-    if (format != SFTN_TABLE_CSV || s->ndifferences == 0) {
-        fill_groups(&grid, s, format);
+    if (!readable(format)) {
+        fill_both(&grid, s, format);
         sftn_grid_write(&grid, format, out);
         sftn_grid_close(&grid);
+        return;
     }
-    if (readable(format))
-        sftn_strbuf_add(out, "\nmean ± standard deviation over seeds%s\n",
-                        s->ndifferences ? "" : "; - where one seed tells nothing");
+    fill_groups(&grid, s, format);
+    sftn_grid_write(&grid, format, out);
+    sftn_grid_close(&grid);
+    sftn_strbuf_add(out, "\nmean ± standard deviation over seeds%s\n",
+                    s->ndifferences ? "" : "; - where one seed tells nothing");
     if (s->ndifferences > 0) {
         fill_differences(&grid, s, format);
-        if (readable(format))
-            sftn_strbuf_add(out, "\n");
+        sftn_strbuf_add(out, "\n");
         sftn_grid_write(&grid, format, out);
         sftn_grid_close(&grid);
-    }
-    if (readable(format) && s->ndifferences > 0)
         sftn_strbuf_add(out, "\nmean over pairs of the same seed (its %g %% interval, Student's t; "
                         "- where one pair tells nothing), percentages in points\n",
                         100.0 * s->level);
+    }
 }
 
 static json_object *statistics_object(const sftn_run *runs, const sftn_run_statistics *s)

@@ -223,14 +223,16 @@ static sftn_status open_pair(tap_pair *pair, int64_t batch, sftn_error *err)
 static sftn_status open_panel(panel *p, const source *from, const sftn_dataset *data,
                               const sftn_compare_options *o, sftn_error *err)
 {
+    static const char *const split_name[] = {
+        [SFTN_TRAIN] = "training", [SFTN_VALIDATION] = "validation", [SFTN_TEST] = "test"};
     const sftn_dataset_info *info = sftn_dataset_get_info(data);
     const int64_t records = info->records[o->split];
     sftn_loader_options loader = {.split = o->split, .threads = 1};
     sftn_status status;
 
     if (records < 1)
-        return sftn_fail(err, SFTN_ERR_ARGUMENT, "the data set %s has no records to compare on",
-                         info->name);
+        return sftn_fail(err, SFTN_ERR_ARGUMENT, "the data set %s has no %s records to compare on",
+                         info->name, split_name[o->split]);
     p->batch = records < COMPARE_BATCH ? records : COMPARE_BATCH;
     p->classes = info->classes;
     status = compile(p, from, info, o, err);

@@ -4,6 +4,7 @@
 #include "task/task.h"
 #include "train/files.h"
 
+#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,6 +85,17 @@ static sftn_status get_class_names(const sftn_tensors *t, const char *path, sftn
     return ok ? SFTN_OK : sftn_fail(err, SFTN_ERR_MEMORY, "%s: out of memory", path);
 }
 
+/* What the training's options say of its images. */
+static void get_trained_on(const sftn_tensors *t, sftn_network *net)
+{
+    const char *options = sftn_tensors_meta(t, "options");
+    json_object *o = options ? json_tokener_parse(options) : NULL;
+    const char *hash = o ? sftn_json_text(o, "train-hash") : NULL;
+
+    snprintf(net->trained_on, sizeof net->trained_on, "%s", hash ? hash : "");
+    json_object_put(o);
+}
+
 static sftn_status read_meta(const sftn_tensors *t, const char *path, sftn_network *net,
                              sftn_error *err)
 {
@@ -112,6 +124,7 @@ static sftn_status read_meta(const sftn_tensors *t, const char *path, sftn_netwo
         snprintf(net->data, sizeof net->data, "%s", data);
     if (!status)
         status = get_class_names(t, path, net, err);
+    get_trained_on(t, net);
     return status;
 }
 

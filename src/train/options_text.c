@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A number that stands for the training records: all labels and some of the pixels. */
-static uint64_t data_hash(const sftn_dataset *data)
+void sftn_dataset_training_hash(const sftn_dataset *data, char text[32])
 {
     const sftn_dataset_info *info = sftn_dataset_get_info(data);
     const size_t bytes = (size_t)info->channels * (size_t)info->height * (size_t)info->width;
@@ -25,7 +24,7 @@ static uint64_t data_hash(const sftn_dataset *data)
         if (i % stride == 0)
             hash ^= sftn_hash_bytes(pixels, bytes);
     }
-    return hash;
+    snprintf(text, 32, "%016llx", (unsigned long long)hash);
 }
 
 static bool describe_data(struct json_object *o, const sftn_dataset *data)
@@ -33,7 +32,7 @@ static bool describe_data(struct json_object *o, const sftn_dataset *data)
     const sftn_dataset_info *info = sftn_dataset_get_info(data);
     char hash[32];
 
-    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)data_hash(data));
+    sftn_dataset_training_hash(data, hash);
     return sftn_describe_text(o, "data", info->name) &&
            sftn_describe_integer(o, "train-records", info->records[SFTN_TRAIN]) &&
            sftn_describe_integer(o, "validation-records", info->records[SFTN_VALIDATION]) &&

@@ -21,7 +21,7 @@ expect 2 "" "sftn: ten.yaml, line 1: no data set called \"shaps\"; did you mean 
 sftn: ten.yaml, line 2: option batch: '0', expected a whole number from 1 to 65536
 sftn: ten.yaml, line 2: there is no option 'epoch' of all trainings; did you mean 'epochs'[?]
 sftn: ten.yaml, line 4: no model called \"resnet9\"; did you mean \"resnet8\"[?]
-sftn: ten.yaml, line 5: there is no option 'lamda-kl' of a teacher; did you mean 'lambda-kl'[?]
+sftn: ten.yaml, line 5: there is no option 'lamda-kl' of a teacher of scheme sftn; did you mean 'lambda-kl'[?]
 sftn: ten.yaml, line 6: no teacher called \"plan\"; did you mean \"plain\"[?]
 sftn: ten.yaml, line 6: option detach: 'perhaps', expected true or false
 sftn: ten.yaml, line 9: method kd: option temperature: '-4', expected a number from 0.01 to 1000
@@ -43,6 +43,26 @@ sftn: kinds.yaml, line 4: 'lr' is given twice; the first is in line 4
 sftn: kinds.yaml, line 4: 'pad' is a mapping, expected a single value
 sftn: kinds.yaml, line 4: 'seed' is no option here*" run kinds.yaml
 expect 2 "" "sftn: none.yaml, line 1: the file cannot be opened: *" run none.yaml
+cat >words.yaml <<'E_O_F'
+data: {data: shapes}
+teachers:
+  a: {modle: resnet8, teachr: resnet8}
+  b: {scheme: plain, model: resnet8, lambda-kl: 1, from: a, init-from: a}
+  c: {scheme: plain, model: resnet8, form: a, from: c}
+students: {s: {modell: resnet8}}
+methods: [kd]
+E_O_F
+expect 2 "" "*line 3: there is no option 'modle' of a teacher; did you mean 'model'[?]
+sftn: words.yaml, line 3: there is no option 'teachr' of a teacher; did you mean 'model'[?]
+*line 4: 'init-from' says where a network starts that starts 'from' a
+sftn: words.yaml, line 4: there is no option 'lambda-kl' of a teacher of scheme plain; *
+*line 5: the teacher 'c' cannot start from itself
+sftn: words.yaml, line 5: there is no option 'form' of a teacher of scheme plain; did you mean 'from'[?]
+*there is no option 'modell' of a student with a teacher; did you mean 'model'[?]" run words.yaml
+expect 2 "" "sftn: option --time-limit is '1h30'; expected a time like *" run --time-limit 1h30 none.yaml
+printf 'data: {data: shapes, limit: 64}\nteachers: {s-alone: {scheme: plain, model: resnet14}}\nalone: true
+students: {s: {model: resnet8}}\nmethods: [kd]\n' >same.yaml
+expect 2 "" "sftn: two different trainings are both called s-alone-seed1; *" run same.yaml --dry-run
 
 # ---- expansion and hashes ----
 cat >plan.yaml <<'E_O_F'
@@ -95,6 +115,16 @@ for change in 's/limit: 64/limit: 65/' 's/limit: 64/limit: 64, data-seed: 2/' \
     [[ $(directory "$student") != "$before_student" ]] || fail "$change does not change the student's"
 done
 
+with 's/{method: kd, /{method: kd, teacher-norm: batch, /'
+[[ $(directory $friendly) == "$before" ]] || fail "a method's option changes the teacher's hash"
+[[ $(directory "$student") != "$before_student" ]] || fail "teacher-norm does not change the hash"
+
+# What cannot be built is said before anything is trained.
+printf 'data: {data: shapes, limit: 64}\nteachers: {p: {scheme: plain, model: resnet8}}
+students: [resnet8]\nmethods: {kd: {}, fitnet: {fitnet.pair: stage9}}\n' >cannot.yaml
+expect 0 "*
+    cannot be built: *the student has no tap \"stage9\"; *" "" run cannot.yaml --dry-run
+
 # ---- a run, and the same after kills ----
 cat >tiny.yaml <<'E_O_F'
 data: {data: shapes, limit: 64, validation: 16}
@@ -108,7 +138,7 @@ E_O_F
 quick=(run tiny.yaml --no-time)
 expect 0 "plain-seed1 *tiny: 6 trainings, 0 cached, 6 to do
 run *" "\[0/6\] plain-seed1: begins
-*, with 1 others*" "${quick[@]}" --jobs 1 --cache cache --results whole.json
+*, with 1 other*" "${quick[@]}" --jobs 1 --cache cache --results whole.json
 mv cache whole # what a network was trained from is written into its file
 sed -n '/^run /,$p' stdout >whole.txt
 [[ $(wc -l <whole.txt) -eq 7 ]] || fail "the table has not a line for each training: $(<whole.txt)"
@@ -147,6 +177,10 @@ expect 0 "*" "" table whole.json
 mv stdout once.txt
 expect 0 "*" "" table whole.json killed.json
 same_files once.txt stdout
+sed 's/"hash": *"./&0/' whole.json >other.json
+expect 1 "" "sftn: *-seed1 is in several results, and not the same training: *" \
+    table whole.json other.json --group seeds
+expect 0 "*" "plot: curves.svg" table whole.json --plot curves.svg
 command=$(sed -n 's/^ *"command": *"sftn \(distill.*at+kd.*\)",*$/\1/p' whole.json | head -n 1)
 same=$(sed -n '/at+kd/,/directory/s/^ *"directory": *"\(.*\)",*$/\1/p' whole.json | head -n 1)
 # shellcheck disable=SC2086

@@ -117,7 +117,9 @@ CKA of logits                                   1.0000
 CKA of pooled features                          1.0000
 CKA of stage1                                   1.0000
 CKA of stage2                                   1.0000
-CKA of stage3                                   1.0000" "" compare whole whole --limit 64
+CKA of stage3                                   1.0000" \
+    "sftn: warning: whole was trained on other images than the training images here; *" \
+    compare whole whole --limit 64
 expect 0 "images *
 *teacher       branch1       branch2
 *resnet14 *
@@ -125,7 +127,7 @@ test top-1 * %  * %  * %
 *CKA of stage2 *            -
 CKA of stage3 *" "" compare teacher --branches --no-training
 expect 0 "{ \"split\": \"train\", \"images\": 64, \"teacher\": { \"name\": \"resnet14\", \"top1\": *\
-\"students\": \[ { \"name\": \"resnet8\", *\"taps\": \[ \] } \] }" "" \
+\"students\": \[ { \"name\": \"resnet8\", *\"taps\": \[ \] } \] }" "*warning: teacher was *warning: student was *" \
     compare teacher student --split train --limit 64 --cells 0 --json
 expect 1 "" "sftn: whole/branches.safetensors: *" compare whole --branches
 expect 2 "" "sftn: compare takes a teacher and a student, or a teacher and --branches" compare whole

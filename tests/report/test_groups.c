@@ -392,6 +392,7 @@ TEST(one_seed_has_a_dash_where_others_have_an_interval)
     CHECK_CONTAINS(text, "group,against,level,test_top1_n,test_top1_mean,test_top1_sd,");
     CHECK_CONTAINS(text, "\r\nresnet8 at of resnet20 sftn,resnet8 at of resnet20 plain,0.95,"
                          "1,-1,,,,");
+    CHECK_CONTAINS(text, "\r\nresnet8 kd of resnet20 plain,,0.95,3,52,1,");
     free(text);
     text = table_of(&r, &s, SFTN_TABLE_JSON);
     CHECK_CONTAINS(text, "\"sd\": null,");

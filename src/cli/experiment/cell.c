@@ -78,20 +78,49 @@ static bool has_option(const cell *c, const cli_args *args, const char *key)
     return cli_has_option(args, option_name(c, key));
 }
 
+/* The name that experiments or the command have and that key is nearest to. */
+static bool nearest_option(const cell *c, const cli_args *args, const char *key, char *buf,
+                           size_t size)
+{
+    const char *const ours[] = {"model", c->kind == CELL_TEACHER ? "from" : NULL, NULL};
+    const char *own = sftn_nearest_name(key, ours);
+
+    if (own)
+        snprintf(buf, size, "%s", own);
+    else if (!cli_nearest_option(args, key, buf, size))
+        return false;
+    if (!own && !has_option(c, args, buf)) /* the command's name for it */
+        snprintf(buf, size, "model");
+    return true;
+}
+
 static void unknown(const cell *c, const cli_args *args, const choice *o, problems *p)
 {
     static const char *const noun[] = {"teacher", "student alone", "student with a teacher"};
-    char near[96];
+    const choice *scheme = c->kind == CELL_TEACHER ? option_of(c, "scheme") : NULL;
+    char near[96], of[128];
 
+    snprintf(of, sizeof of, "%s%s%.64s", noun[c->kind], scheme ? " of scheme " : "",
+             scheme ? scheme->value : "");
     if (strcmp(o->key, "teacher") == 0 || strcmp(o->key, "student") == 0)
         problem_add(p, o->line, "the network of a %s is called 'model', not '%s'",
                     c->kind == CELL_TEACHER ? "teacher" : "student", o->key);
-    else if (cli_nearest_option(args, o->key, near, sizeof near))
+    else if (nearest_option(c, args, o->key, near, sizeof near))
         problem_add(p, o->line, "there is no option '%s' of a %s; did you mean '%s'?", o->key,
-                    noun[c->kind], near);
+                    of, near);
     else
         problem_add(p, o->line, "there is no option '%s' of a %s; 'sftn help %s' lists its options",
-                    o->key, noun[c->kind], command_of(c));
+                    o->key, of, command_of(c));
+}
+
+/* A network starts from one place. */
+static void check_origins(const cell *c, problems *p)
+{
+    const choice *from = option_of(c, "from"), *file = option_of(c, "init-from");
+
+    if (from && file)
+        problem_add(p, file->line, "'init-from' says where a network starts that starts 'from' "
+                    "%s", from->value);
 }
 
 static void check_options(const cell *c, cli_args *args, problems *p)
@@ -159,8 +188,10 @@ static void check_common(const study *s, problems *p)
 void cells_check(const study *s, const cells *c, problems *p)
 {
     check_common(s, p);
-    for (int i = 0; i < c->n && !p->no_memory; i++)
+    for (int i = 0; i < c->n && !p->no_memory; i++) {
         check_cell(&c->list[i], p);
+        check_origins(&c->list[i], p);
+    }
 }
 
 /* ---- the command line ---- */
@@ -311,6 +342,8 @@ static bool write_identity(FILE *f, const cells *all, cell *c, const cli_trainin
         fprintf(f, "scheme %s %s\n", t->scheme.scheme->name, student ? student : "");
     if (t->method)
         fprintf(f, "method %s, task-weight %.9g\n", t->method, (double)t->task_weight);
+    if (t->method && t->teacher_norm == CLI_NORM_BATCH)
+        fprintf(f, "teacher-norm batch\n");
     fprintf(f, "data %s\n", all->data[c->data].digest);
     fprintf(f, "epochs %d, milestones %s\n", c->epochs, milestones ? milestones : "");
     fprintf(f, "batch-seed %s\n", c->batch_seed);
@@ -463,6 +496,33 @@ static int resolved(const cells *all, int number)
     return number >= 0 && all->list[number].same_as >= 0 ? all->list[number].same_as : number;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    const cell *const *x = a, *const *y = b;
+
+    return strcmp((*x)->name, (*y)->name);
+}
+
+/* Names are what rows, --only and statistics go by: one for each network. */
+static void check_names(const cells *all, int *code)
+{
+    const cell **list = calloc((size_t)all->n + 1, sizeof *list);
+
+    for (int i = 0; list && i < all->n; i++)
+        list[i] = &all->list[i];
+    if (!list) {
+        *code = cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
+        return;
+    }
+    qsort(list, (size_t)all->n, sizeof *list, by_name);
+    for (int i = 1; i < all->n && *code == CLI_DONE; i++)
+        if (strcmp(list[i]->name, list[i - 1]->name) == 0 &&
+            strcmp(list[i]->hash, list[i - 1]->hash) != 0)
+            *code = cli_misuse("two different trainings are both called %s; names of entries, or "
+                               "shorter lists, must tell them apart", list[i]->name);
+    free(list);
+}
+
 bool cells_identify(cells *all, const char *cache, int *code)
 {
     *code = CLI_DONE;
@@ -480,5 +540,7 @@ bool cells_identify(cells *all, const char *cache, int *code)
         if (*code == CLI_DONE)
             c->same_as = original(all, i);
     }
+    if (*code == CLI_DONE)
+        check_names(all, code);
     return *code == CLI_DONE;
 }

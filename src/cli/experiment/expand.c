@@ -249,8 +249,9 @@ static int find_origin(const round *r, int last, int number, const choice *from)
     else if (sftn_find_name("teacher", from->value, names, NULL, &err) < 0)
         problem_add(r->problems, from->line, "%s", err.text);
     else if (found == number || found > number)
-        problem_add(r->problems, from->line, "the teacher '%s' cannot start from '%s', which comes "
-                    "after it", r->cells->list[number].teacher_name, from->value);
+        problem_add(r->problems, from->line, "the teacher '%s' cannot start from %s",
+                    r->cells->list[number].teacher_name,
+                    found == number ? "itself" : "one that comes after it");
     else if (n > 1)
         problem_add(r->problems, from->line, "'%s' stands for %d teachers; expected one to start "
                     "from", from->value, n);

@@ -137,6 +137,7 @@ typedef struct cell {
     bool resumes;       /* has a checkpoint */
     bool by_itself;     /* failed together with others */
     double seconds;     /* estimated, of all that is left; negative: unknown */
+    char cannot[256];   /* why it cannot be built; "": it can, or was not tried */
     int lock;           /* file descriptor while running; -1: none */
     sftn_error error;   /* why it failed */
     struct json_object *row; /* of results.json once it is done, owned; NULL: not made yet */
@@ -220,7 +221,10 @@ pool_end pool_run(cells *c, const run_options *o, double seconds,
 
 /* results.json of what there is up to now, atomically. */
 sftn_status results_write(const study *s, cells *c, const char *path, sftn_error *err);
-/* A line for each cell; means and differences where there are several seeds. */
-sftn_status results_print(const study *s, const cells *c, sftn_error *err);
+/*
+ * The table of the rows that results_write left in path: a line for each network; means and
+ * differences where there are several seeds.
+ */
+sftn_status results_print(const study *s, cells *c, const char *path, sftn_error *err);
 
 #endif

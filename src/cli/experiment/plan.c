@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { TIMED_STEPS = 4 };
 
@@ -143,26 +144,41 @@ static bool time_steps(const cells *all, const cell *c, rate *r)
 typedef struct timing {
     const cells *all;
     const cell *cell;
-    rate rate;
+    struct {
+        bool ok;
+        rate rate;
+        char said[256]; /* where not ok: why */
+    } result;
 } timing;
 
-/* What is said of a cell that cannot be built is said when it is trained. */
 static int time_cell(void *ctx)
 {
     timing *t = ctx;
+    FILE *said = tmpfile();
+    char line[1024];
 
-    if (!freopen("/dev/null", "w", stderr))
+    if (!said || dup2(fileno(said), STDERR_FILENO) < 0)
         return CLI_FAILED;
-    return time_steps(t->all, t->cell, &t->rate) ? CLI_DONE : CLI_FAILED;
+    t->result.ok = time_steps(t->all, t->cell, &t->result.rate);
+    fflush(stderr);
+    rewind(said);
+    while (!t->result.ok && fgets(line, sizeof line, said)) {
+        line[strcspn(line, "\n")] = '\0';
+        if (strncmp(line, "sftn: ", 6) == 0)
+            snprintf(t->result.said, sizeof t->result.said, "%.250s", line + 6);
+    }
+    fclose(said);
+    return CLI_DONE;
 }
 
-static bool time_in_child(const cells *all, const cell *c, rate *r)
+static bool time_in_child(const cells *all, cell *c, rate *r)
 {
     timing t = {.all = all, .cell = c};
-    const bool ok = in_child(time_cell, &t, &t.rate, sizeof t.rate) == CLI_DONE;
+    const int code = in_child(time_cell, &t, &t.result, sizeof t.result);
 
-    *r = t.rate;
-    return ok;
+    *r = t.result.rate;
+    snprintf(c->cannot, sizeof c->cannot, "%s", code == CLI_DONE ? t.result.said : "");
+    return code == CLI_DONE && t.result.ok;
 }
 
 /* ---- rates that were measured before ---- */
@@ -311,6 +327,8 @@ void plan_print(const study *s, const cells *all, const run_options *o)
         cli_format_duration(c->seconds, time, sizeof time);
         printf("%-*s  %-9s  %8s  %s\n", width, c->name, state_text(c),
                c->state == CELL_OPEN && c->seconds >= 0.0 ? time : "", c->dir);
+        if (c->cannot[0])
+            printf("    cannot be built: %s\n", c->cannot);
         cell_command(c, line, sizeof line);
         if (o->dry_run)
             printf("    %s\n", line);

@@ -343,7 +343,9 @@ static void start(pool *p, worker *w)
         c->resumes = access(path, F_OK) == 0;
         c->state = CELL_RUNNING;
     }
-    snprintf(text, sizeof text, w->n > 1 ? "begins, with %d others" : "begins", w->n - 1);
+    snprintf(text, sizeof text, w->n > 2   ? "begins, with %d others"
+                                : w->n > 1 ? "begins, with %d other"
+                                           : "begins", w->n - 1);
     say(p, first, text);
     fflush(NULL);
     w->begin = cli_now();

@@ -55,6 +55,7 @@ static void add_identity(const cells *all, const cell *c, json_object *o)
     add_string(o, "group", c->group);
     add_string(o, "kind", kinds[c->kind]);
     add_string(o, "network", c->network);
+    add_string(o, "data", all->data[c->data].options.data);
     add_string(o, "teacher", c->teacher_name);
     add_string(o, "scheme", c->kind == CELL_TEACHER ? scheme_of(c) : NULL);
     add_string(o, "student", c->student_name);
@@ -137,6 +138,7 @@ static const cell *original(const cells *all, const cell *c)
 static json_object *make_row(const cells *all, cell *c)
 {
     const cell *trained = original(all, c);
+    sftn_error err = {0};
     json_object *o;
     sftn_run run;
 
@@ -144,15 +146,15 @@ static json_object *make_row(const cells *all, cell *c)
         return json_object_get(c->row);
     o = json_object_new_object();
     add_identity(all, c, o);
-    if (trained->state == CELL_DONE && sftn_run_read(c->dir, &run, NULL) == SFTN_OK) {
+    if (trained->state == CELL_DONE && sftn_run_read(c->dir, &run, &err) == SFTN_OK) {
         add_string(o, "state", "done");
         add_results(&all->data[c->data], &run, o);
         sftn_run_free(&run);
         c->row = json_object_get(o);
     } else {
-        add_string(o, "state", state_name(trained));
-        if (trained->state == CELL_FAILED)
-            add_string(o, "error", trained->error.text);
+        add_string(o, "state", err.status ? "failed" : state_name(trained));
+        if (err.status || trained->state == CELL_FAILED)
+            add_string(o, "error", err.status ? err.text : trained->error.text);
     }
     return o;
 }
@@ -182,34 +184,6 @@ sftn_status results_write(const study *s, cells *all, const char *path, sftn_err
 
 /* ---- the table ---- */
 
-static bool is_shown(const cells *all, const cell *c)
-{
-    return !cell_is_hidden(all, c) && original(all, c)->state != CELL_LEFT;
-}
-
-/* The runs of cells that are done, called as the cells are: *n of them, for sftn_runs_free. */
-static sftn_run *read_runs(const cells *all, int *n)
-{
-    sftn_run *runs = calloc((size_t)all->n + 1, sizeof *runs);
-
-    *n = 0;
-    for (int i = 0; runs && i < all->n; i++) {
-        const cell *c = &all->list[i];
-        char *name;
-
-        if (!is_shown(all, c) || original(all, c)->state != CELL_DONE ||
-            sftn_run_read(c->dir, &runs[*n], NULL) != SFTN_OK)
-            continue;
-        name = strdup(c->name);
-        if (name) {
-            free(runs[*n].name);
-            runs[*n].name = name;
-        }
-        ++*n;
-    }
-    return runs;
-}
-
 static sftn_status print_groups(const sftn_run *runs, int n, sftn_error *err)
 {
     sftn_run_statistics s = {0};
@@ -226,27 +200,47 @@ static sftn_status print_groups(const sftn_run *runs, int n, sftn_error *err)
 }
 
 /* Of cells that are not done. */
-static void print_others(const cells *all)
+static void print_others(cells *all)
 {
     for (int i = 0; i < all->n; i++) {
-        const cell *c = &all->list[i], *trained = original(all, c);
+        cell *c = &all->list[i];
+        json_object *row;
+        const char *state, *error;
 
-        if (!is_shown(all, c) || trained->state == CELL_DONE)
+        if (cell_is_hidden(all, c) || original(all, c)->state == CELL_LEFT)
             continue;
-        printf("%s: %s%s%s\n", c->name, state_name(trained),
-               trained->state == CELL_FAILED ? ": " : "", trained->error.text);
+        row = make_row(all, c);
+        state = json_object_get_string(json_object_object_get(row, "state"));
+        error = json_object_get_string(json_object_object_get(row, "error"));
+        if (strcmp(state, "done") != 0)
+            printf("%s: %s%s%s\n", c->name, state, error ? ": " : "", error ? error : "");
+        json_object_put(row);
     }
 }
 
-sftn_status results_print(const study *s, const cells *all, sftn_error *err)
+/* The finished ones of n runs; the others are freed. */
+static int keep_finished(sftn_run *runs, int n)
 {
-    int n;
-    sftn_run *runs = read_runs(all, &n);
-    char *text = NULL;
-    sftn_status status = SFTN_OK;
+    int kept = 0;
 
-    if (!runs)
-        return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory");
+    for (int i = 0; i < n; i++)
+        if (runs[i].finished)
+            runs[kept++] = runs[i];
+        else
+            sftn_run_free(&runs[i]);
+    return kept;
+}
+
+sftn_status results_print(const study *s, cells *all, const char *path, sftn_error *err)
+{
+    sftn_run *runs = NULL;
+    int n = 0;
+    char *text = NULL;
+    sftn_status status = sftn_results_read(path, &runs, &n, err);
+
+    if (status != SFTN_OK)
+        return status;
+    n = keep_finished(runs, n);
     if (n > 0)
         status = sftn_runs_table(runs, n, SFTN_TABLE_TEXT, &text, err);
     if (text)

@@ -39,6 +39,7 @@ typedef struct sftn_run {
     int nepochs;   /* lines of the log */
     sftn_run_epoch *epoch;
     bool finished; /* has a summary: `result` is set */
+    bool failed;   /* an experiment says so */
     sftn_train_result result;
     double teacher_top1; /* its teacher's on the test images, percent; negative: not measured */
     bool compared; /* `similarity` with its teacher is set */

@@ -124,6 +124,7 @@ static bool read_row(json_object *rows, json_object *row, sftn_run *run)
     run->description = describe(row);
     run->seed = (int64_t)number(row, "seed");
     run->finished = state && strcmp(state, "done") == 0;
+    run->failed = state && strcmp(state, "failed") == 0;
     run->plain_teacher = scheme && strcmp(scheme, "plain") == 0;
     if (sftn_json_text(row, "hash"))
         run->hash = copy_text(row, "hash");

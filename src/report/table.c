@@ -70,8 +70,7 @@ static json_object *run_object(const sftn_run *run)
     json_object_object_add(o, "data", json_object_new_string(run->data));
     json_object_object_add(o, "seed", run->seed < 0 ? NULL : json_object_new_int64(run->seed));
     json_object_object_add(
-        o, "epochs",
-        json_object_new_int64(run->nepochs ? run->epoch[run->nepochs - 1].epoch : 0));
+        o, "epochs", json_object_new_int64(run->nepochs ? run->epoch[run->nepochs - 1].epoch : 0));
     json_object_object_add(o, "finished", json_object_new_boolean(run->finished));
     for (int m = 0; m < SFTN_MEASURES; m++)
         sftn_json_add_number(o, measures[m].key, sftn_run_measure(run, (sftn_measure)m));
@@ -97,10 +96,10 @@ static json_object *group_object(const sftn_run *runs, const sftn_run_group *g)
 /* Writes o and releases it. */
 static void write_json(json_object *o, sftn_strbuf *out)
 {
-    const char *text = o ? json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
-                                                                 JSON_C_TO_STRING_SPACED |
-                                                                 JSON_C_TO_STRING_NOSLASHESCAPE)
-                         : NULL;
+    const char *text =
+        o ? json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+                                                  JSON_C_TO_STRING_NOSLASHESCAPE)
+          : NULL;
 
     if (text)
         sftn_strbuf_add(out, "%s\n", text);
@@ -218,7 +217,10 @@ static void fill_runs(sftn_grid *grid, const sftn_run *runs, int n, sftn_table_f
             if (shown[m])
                 add_value(grid, format, sftn_run_measure(run, (sftn_measure)m), m);
         if (unfinished && readable(format))
-            sftn_grid_cell(grid, "%s", run->finished ? "" : "(not finished)");
+            sftn_grid_cell(grid, "%s",
+                           run->finished ? ""
+                           : run->failed ? "(failed)"
+                                         : "(not finished)");
         else if (unfinished)
             sftn_grid_cell(grid, "%s", run->finished ? "true" : "false");
     }
@@ -372,7 +374,8 @@ static void write_grids(const sftn_run_statistics *s, sftn_table_format format, 
         sftn_strbuf_add(out, "\n");
         sftn_grid_write(&grid, format, out);
         sftn_grid_close(&grid);
-        sftn_strbuf_add(out, "\nmean over pairs of the same seed (its %g %% interval, Student's t; "
+        sftn_strbuf_add(out,
+                        "\nmean over pairs of the same seed (its %g %% interval, Student's t; "
                         "- where one pair tells nothing), percentages in points\n",
                         100.0 * s->level);
     }
@@ -391,8 +394,7 @@ static json_object *statistics_object(const sftn_run *runs, const sftn_run_stati
         json_object *row = json_object_new_object();
 
         json_object_object_add(row, "group", json_object_new_string(s->group[d->group].label));
-        json_object_object_add(row, "against",
-                               json_object_new_string(s->group[d->against].label));
+        json_object_object_add(row, "against", json_object_new_string(s->group[d->against].label));
         add_samples(row, d->sample);
         json_object_array_add(differences, row);
     }

@@ -170,6 +170,13 @@ run *" "" "${quick[@]}" --cache cache --results again.json
 sed -n '/^run /,$p' stdout >again.txt
 same_files whole.txt again.txt
 same_files whole.json again.json
+summary=$(echo cache/train-*/summary.json)
+cp "$summary" summary.json
+head -c 40 summary.json >"$summary"
+expect 1 "*
+plain-seed1: failed: *summary.json: expected *; remove cache/train-* to train it again" "*" "${quick[@]}" --cache cache --results damaged.json
+expect 0 "*plain-seed1 *(failed)*" "" table damaged.json
+mv summary.json "$summary"
 expect 0 "*
 resnet8-kd-of-plain-seed1 *" "" table whole.json
 expect 0 "*± *" "" table whole.json --group names
@@ -188,7 +195,7 @@ expect 0 "*" "*" $command --out repeated
 same_files repeated/model.safetensors "$same/model.safetensors"
 
 # ---- what is asked for and what that needs; a time limit; SIGTERM ----
-expect 0 "*tiny: 6 trainings, 0 cached, 3 to do
+expect 0 "*tiny: 6 trainings, 0 cached, 3 to do, 3 not asked for
 run *
 resnet8-kd-of-friendly-seed1 *" "*" "${quick[@]}" --cache some --only 'resnet8-kd-of-f*'
 [[ $(grep -c seed1 <<<"${out#*to do}") -eq 3 ]] || fail "--only trains something else: $out"
@@ -207,6 +214,8 @@ wait "$pid" || code=$?
 [[ $code -eq 143 ]] || fail "TERM: exit code $code, expected 143: $(<late.err)"
 grep -q '^sftn: all is saved; run the command again to go on$' late.err || fail "TERM: $(<late.err)"
 [[ -f $(echo late/train-*/checkpoint.safetensors) ]] || fail "TERM: no checkpoint"
+[[ $(plan long.yaml --cache late --only plain-seed1) == "plain-seed1 "*"1 to do, "*" not asked for"* ]] ||
+    fail "--only lists others: $(plan long.yaml --cache late --only plain-seed1)"
 plan long.yaml --cache late | grep -q '^plain-seed1 .*to resume' || fail "TERM: nothing to resume"
 
 # ---- failures ----

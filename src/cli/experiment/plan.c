@@ -61,6 +61,21 @@ bool cell_is_named(const cell *c, const char *only)
     return !only || fnmatch(only, c->name, 0) == 0;
 }
 
+/* A summary that cannot be read fails the cell: its network may be the one that others used. */
+static void read_summary(cell *c)
+{
+    sftn_error err = {0};
+    sftn_run run;
+
+    if (sftn_run_read(c->dir, &run, &err) == SFTN_OK) {
+        sftn_run_free(&run);
+        return;
+    }
+    c->cached = false;
+    c->state = CELL_FAILED;
+    sftn_fail(&c->error, err.status, "%s; remove %s to train it again", err.text, c->dir);
+}
+
 void plan_states(cells *all, const char *only)
 {
     for (int i = 0; i < all->n; i++) {
@@ -69,6 +84,8 @@ void plan_states(cells *all, const char *only)
         c->cached = cell_is_done(c);
         c->resumes = !c->cached && holds(c, "checkpoint.safetensors");
         c->state = c->cached ? CELL_DONE : CELL_LEFT;
+        if (c->cached)
+            read_summary(c);
     }
     for (int i = 0; i < all->n; i++)
         if (cell_is_named(&all->list[i], only))
@@ -293,25 +310,38 @@ void plan_estimate(cells *all, const run_options *o)
 
 static const char *state_text(const cell *c)
 {
-    return c->state == CELL_DONE ? "cached" : c->state == CELL_LEFT ? "left out"
-           : c->resumes ? "to resume" : "to train";
+    return c->state == CELL_DONE     ? "cached"
+           : c->state == CELL_FAILED ? "failed"
+           : c->resumes              ? "to resume"
+                                     : "to train";
+}
+
+/* What is to be trained; with --dry-run what is cached too, and names of the same training. */
+static bool is_listed(const cells *all, const cell *c, const run_options *o)
+{
+    const cell *trained = c->same_as >= 0 ? &all->list[c->same_as] : c;
+
+    if (c->same_as >= 0 && (!o->dry_run || cell_is_hidden(all, c)))
+        return false;
+    return trained->state == CELL_OPEN || (o->dry_run && trained->state != CELL_LEFT);
 }
 
 void plan_print(const study *s, const cells *all, const run_options *o)
 {
-    int n = 0, done = 0, open = 0, unknown = 0, width = 4;
+    int n = 0, done = 0, open = 0, left = 0, unknown = 0, width = 4;
     double total = 0.0;
     char time[32];
 
     for (int i = 0; i < all->n; i++) {
         const cell *c = &all->list[i];
 
-        if (!cell_is_hidden(all, c) && (int)strlen(c->name) > width)
+        if (is_listed(all, c, o) && (int)strlen(c->name) > width)
             width = (int)strlen(c->name);
         if (c->same_as >= 0)
             continue;
         n++;
         done += c->state == CELL_DONE;
+        left += c->state == CELL_LEFT;
         open += c->state == CELL_OPEN;
         unknown += c->state == CELL_OPEN && c->seconds < 0.0;
         total += c->state == CELL_OPEN && c->seconds > 0.0 ? c->seconds : 0.0;
@@ -320,21 +350,27 @@ void plan_print(const study *s, const cells *all, const run_options *o)
         const cell *c = &all->list[i];
         char line[4096];
 
-        if (c->same_as >= 0 && o->dry_run && !cell_is_hidden(all, c))
-            printf("%-*s  the same training as %s\n", width, c->name, all->list[c->same_as].name);
-        if (c->same_as >= 0 || (!o->dry_run && c->state != CELL_OPEN))
+        if (!is_listed(all, c, o))
             continue;
+        if (c->same_as >= 0) {
+            printf("%-*s  the same training as %s\n", width, c->name, all->list[c->same_as].name);
+            continue;
+        }
         cli_format_duration(c->seconds, time, sizeof time);
         printf("%-*s  %-9s  %8s  %s\n", width, c->name, state_text(c),
                c->state == CELL_OPEN && c->seconds >= 0.0 ? time : "", c->dir);
         if (c->cannot[0])
             printf("    cannot be built: %s\n", c->cannot);
+        if (c->state == CELL_FAILED)
+            printf("    %s\n", c->error.text);
         cell_command(c, line, sizeof line);
         if (o->dry_run)
             printf("    %s\n", line);
     }
     cli_format_duration(total, time, sizeof time);
     printf("%s: %d trainings, %d cached, %d to do", s->name, n, done, open);
+    if (left > 0)
+        printf(", %d not asked for", left);
     if (open > unknown)
         printf(", about %s of computing%s", time, unknown ? " for those with a known rate" : "");
     if (open > unknown && o->jobs > 1) {

@@ -27,7 +27,7 @@ typedef struct sftn_run {
      * {"job": what was trained, "options": how}, or NULL.
      */
     char *description;
-    int64_t seed;  /* of its initial weights; -1: unknown */
+    int64_t seed; /* of its initial weights; -1: unknown */
     /*
      * What an experiment calls it without its seed, and its teacher likewise; NULL: these follow
      * from the description.  Where they are given, the description tells students of different
@@ -35,14 +35,15 @@ typedef struct sftn_run {
      */
     char *group, *teacher;
     bool plain_teacher; /* the teacher called so was trained by itself */
-    char *hash;    /* an experiment's, of all that determines the network; NULL: not known */
-    int nepochs;   /* lines of the log */
+    char *hash;         /* an experiment's, of all that determines the network; NULL: not known */
+    char *recipe; /* an experiment's command without the seed and the teacher's file; likewise */
+    int nepochs;  /* lines of the log */
     sftn_run_epoch *epoch;
     bool finished; /* has a summary: `result` is set */
     bool failed;   /* an experiment says so */
     sftn_train_result result;
     double teacher_top1; /* its teacher's on the test images, percent; negative: not measured */
-    bool compared; /* `similarity` with its teacher is set */
+    bool compared;       /* `similarity` with its teacher is set */
     sftn_similarity similarity;
 } sftn_run;
 
@@ -69,8 +70,7 @@ SFTN_API void sftn_runs_free(sftn_run *runs, int n);
  * directory is there and of the last epoch alone where not; *runs is owned by the caller
  * (sftn_runs_free).
  */
-SFTN_API sftn_status sftn_results_read(const char *path, sftn_run **runs, int *n,
-                                       sftn_error *err);
+SFTN_API sftn_status sftn_results_read(const char *path, sftn_run **runs, int *n, sftn_error *err);
 
 /* ---- statistics ---- */
 
@@ -109,7 +109,7 @@ typedef enum sftn_grouping {
 
 /* Samples are over seeds: runs of the same seed count as one, with their mean. */
 typedef struct sftn_run_group {
-    char label[192];  /* what it is, and how it differs from others of the list */
+    char label[192];   /* what it is, and how it differs from others of the list */
     char teacher[192]; /* "resnet20 sftn"; "" where there is none, or it is not known */
     int n, unfinished;
     int *run; /* [n]: which of the runs; those that are not finished are not in the samples */

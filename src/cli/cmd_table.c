@@ -26,8 +26,7 @@ static const sftn_option table[] = {
      "equal students of that one), or a group (all others minus it); unless given, against "
      "teachers trained in the ordinary way",
      "NAME", NULL},
-    {"level", SFTN_OPT_FLOAT, FIELD(level), 0.95, 0.5, 0.9999, "of intervals", NULL,
-     NULL},
+    {"level", SFTN_OPT_FLOAT, FIELD(level), 0.95, 0.5, 0.9999, "of intervals", NULL, NULL},
     {"plot", SFTN_OPT_STRING, FIELD(plot), 0, 0, 0,
      "also draw them into this file, whose name ends in .svg or .png", "FILE", NULL},
     {"plot-kind", SFTN_OPT_CHOICE, FIELD(kind), SFTN_PLOT_CURVES, 0, 2,
@@ -145,6 +144,23 @@ static void drop_copies(sftn_run *runs, int *n)
     *n = kept;
 }
 
+/* Leave out an experiment's trainings that were not begun; the plan names them, not the table. */
+static void drop_open(sftn_run *runs, int *n)
+{
+    int kept = 0, dropped;
+
+    for (int i = 0; i < *n; i++) {
+        if (runs[i].hash && !runs[i].finished && !runs[i].failed && runs[i].nepochs == 0)
+            sftn_run_free(&runs[i]);
+        else
+            runs[kept++] = runs[i];
+    }
+    dropped = *n - kept;
+    *n = kept;
+    if (dropped)
+        fprintf(stderr, "sftn: %d training%s not begun\n", dropped, dropped == 1 ? "" : "s");
+}
+
 static int show(const cli_args *args, const table_options *opt)
 {
     const bool grouped = opt->group != SFTN_GROUP_NONE;
@@ -157,6 +173,7 @@ static int show(const cli_args *args, const table_options *opt)
     for (int i = 0; i < args->nfiles && status == SFTN_OK; i++)
         status = read_argument(args->file[i], &runs, &n, &err);
     drop_copies(runs, &n);
+    drop_open(runs, &n);
     if (status == SFTN_OK && grouped)
         status = sftn_runs_group(runs, n, (sftn_grouping)opt->group, opt->against,
                                  cli_decimal(opt->level), &s, &err);

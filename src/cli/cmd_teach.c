@@ -26,7 +26,12 @@ static const cli_usage usage = {
         "Trains a teacher.  With the scheme 'sftn', branches made of the student's stages hang\n"
         "on the teacher's stages and are trained with it.  The run directory receives the\n"
         "teacher as model.safetensors, under plain names, and its branches as\n"
-        "branches.safetensors.",
+        "branches.safetensors.\n\n"
+        "A friendly teacher pays where training is long enough for an ordinary one to fit its\n"
+        "training images, its training accuracy near 100 %: the friendly one then knows more\n"
+        "and teaches better.  In a training too short for that it is the weaker teacher, and\n"
+        "so is its student; then take --scheme plain, or the milder --lambda-kl 0.3.\n"
+        "docs/study.md has the measurements.",
 };
 
 const char *cli_training_student(const cli_training *t)

@@ -229,7 +229,14 @@ static bool collect(grouper *w)
     return true;
 }
 
-/* Runs of one group and seed that an experiment knows to be different trainings. */
+/* Whether experiments say that two runs of a group differ in more than the seed. */
+static bool strangers(const sftn_run *a, const sftn_run *b)
+{
+    if (a->recipe && b->recipe && strcmp(a->recipe, b->recipe) != 0)
+        return true;
+    return a->hash && b->hash && seed_of(a) == seed_of(b) && strcmp(a->hash, b->hash) != 0;
+}
+
 static sftn_status check_seeds(const grouper *w, sftn_error *err)
 {
     for (int k = 0; k < w->s->ngroups; k++) {
@@ -239,12 +246,12 @@ static sftn_status check_seeds(const grouper *w, sftn_error *err)
             for (int j = 0; j < i; j++) {
                 const sftn_run *a = &w->runs[g->run[j]], *b = &w->runs[g->run[i]];
 
-                if (a->hash && b->hash && seed_of(a) == seed_of(b) &&
-                    strcmp(a->hash, b->hash) != 0)
+                if (strangers(a, b))
                     return sftn_fail(err, SFTN_ERR_ARGUMENT,
-                                     "%s is in several results, and not the same training: group "
-                                     "them one at a time, or give the entries other names",
-                                     b->name);
+                                     "%s and %s have one name, and differ in more than the seed: "
+                                     "group their results one at a time, or give the entries other "
+                                     "names",
+                                     a->name, b->name);
             }
     }
     return SFTN_OK;

@@ -97,6 +97,21 @@ static char *copy_text(json_object *row, const char *key)
     return sftn_strdup(text ? text : "");
 }
 
+/* The row's command but for what tells seeds of one training apart. */
+static char *recipe_of(json_object *row)
+{
+    const bool taught = sftn_json_text(row, "teacher_run") != NULL;
+    char *text = copy_text(row, "command"), *rest = NULL;
+    sftn_strbuf b = {0};
+
+    for (char *word = text ? strtok_r(text, " ", &rest) : NULL; word;
+         word = strtok_r(NULL, " ", &rest))
+        if (strncmp(word, "--seed=", 7) != 0 && !(taught && strncmp(word, "--teacher=", 10) == 0))
+            sftn_strbuf_add(&b, "%s ", word);
+    free(text);
+    return b.text;
+}
+
 /* The row of that name, or NULL. */
 static json_object *find_row(json_object *rows, const char *name)
 {
@@ -128,6 +143,7 @@ static bool read_row(json_object *rows, json_object *row, sftn_run *run)
     run->plain_teacher = scheme && strcmp(scheme, "plain") == 0;
     if (sftn_json_text(row, "hash"))
         run->hash = copy_text(row, "hash");
+    run->recipe = recipe_of(row);
     if (taught_by)
         run->teacher = copy_text(teacher ? teacher : row, teacher ? "group" : "teacher_run");
     read_measures(row, run);

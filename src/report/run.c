@@ -316,6 +316,7 @@ void sftn_run_free(sftn_run *run)
     free(run->group);
     free(run->teacher);
     free(run->hash);
+    free(run->recipe);
     free(run->epoch);
     memset(run, 0, sizeof *run);
 }

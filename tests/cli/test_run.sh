@@ -179,14 +179,22 @@ expect 0 "*plain-seed1 *(failed)*" "" table damaged.json
 mv summary.json "$summary"
 expect 0 "*
 resnet8-kd-of-plain-seed1 *" "" table whole.json
+sed '0,/"state": *"done"/s//"state": "waiting"/; 0,/"epochs": *[0-9]*,/s///' whole.json >begun.json
+expect 0 "run *" "sftn: 1 training not begun" table begun.json
 expect 0 "*± *" "" table whole.json --group names
 expect 0 "*" "" table whole.json
 mv stdout once.txt
 expect 0 "*" "" table whole.json killed.json
 same_files once.txt stdout
 sed 's/"hash": *"./&0/' whole.json >other.json
-expect 1 "" "sftn: *-seed1 is in several results, and not the same training: *" \
+expect 1 "" "sftn: *-seed1 and *-seed1 have one name, and differ in more than the seed: *" \
     table whole.json other.json --group seeds
+sed 's/-seed1"/-seed2"/; s/"seed": *1,/"seed": 2,/; s/--seed=1/--seed=2/; s/"hash": *"./&0/' whole.json >more.json
+expect 0 "*
+plain  *2  *" "" table whole.json more.json --group seeds
+sed -i 's/--epochs=/&1/' more.json
+expect 1 "" "sftn: *-seed1 and *-seed2 have one name, and differ in more than the seed: *" \
+    table whole.json more.json --group seeds
 expect 0 "*" "plot: curves.svg" table whole.json --plot curves.svg
 command=$(sed -n 's/^ *"command": *"sftn \(distill.*at+kd.*\)",*$/\1/p' whole.json | head -n 1)
 same=$(sed -n '/at+kd/,/directory/s/^ *"directory": *"\(.*\)",*$/\1/p' whole.json | head -n 1)

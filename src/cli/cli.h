@@ -168,6 +168,8 @@ void cli_show_progress(void *ctx, const sftn_progress *p);
 void cli_show_balance(void *ctx, int member, const sftn_balance *balance);
 /* A hook of sftn_data_get, likewise. */
 bool cli_show_download(void *ctx, int64_t done, int64_t total);
+/* "before [====>    ] after" on the terminal's current line, never wider than the terminal. */
+void cli_progress_draw(const char *before, double fraction, const char *after);
 /* Erase the bar, if any, so that other text can be printed. */
 void cli_progress_clear(const cli_progress *p);
 /* "1:02:03" or "4:05", written to buf. */

@@ -90,8 +90,7 @@ static int terminal_width(void)
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 20 ? w.ws_col : 80;
 }
 
-/* "before [====>    ] after" on the terminal's current line, never wider than the terminal. */
-static void draw_line(const char *before, double fraction, const char *after)
+void cli_progress_draw(const char *before, double fraction, const char *after)
 {
     const int width = terminal_width() - 1;
     const int room = width - (int)strlen(before) - (int)strlen(after) - 4;
@@ -263,7 +262,7 @@ void cli_show_progress(void *ctx, const sftn_progress *p)
         format_steps(state, p, after);
     else
         format_step(p, terminal_width() - (int)strlen(before) - 5, after);
-    draw_line(before, p->batches ? (double)p->batch / (double)p->batches : 0.0, after);
+    cli_progress_draw(before, p->batches ? (double)p->batch / (double)p->batches : 0.0, after);
 }
 
 void cli_show_balance(void *ctx, int member, const sftn_balance *balance)
@@ -307,6 +306,6 @@ bool cli_show_download(void *ctx, int64_t done, int64_t total)
         snprintf(after, sizeof after, "%s of %s", have, all);
     else
         snprintf(after, sizeof after, "%s", have);
-    draw_line("downloading", total > 0 ? (double)done / (double)total : 0.0, after);
+    cli_progress_draw("downloading", total > 0 ? (double)done / (double)total : 0.0, after);
     return true;
 }

@@ -31,6 +31,7 @@ typedef struct worker {
     int member[MAX_TOGETHER];
     int n;
     double begin;
+    int epoch; /* that its training was at then */
 } worker;
 
 typedef struct pool {
@@ -41,9 +42,10 @@ typedef struct pool {
     double begin, limit; /* seconds; limit 0: none */
     double looked;       /* when locked directories were tried last */
     bool stopping, out_of_time;
-    bool waits; /* it was said that another process has a cell */
-    double estimated;    /* seconds of what has been done, as they were estimated */
-    double spent;        /* and as they were */
+    bool waits;       /* it was said that another process has a cell */
+    bool timed;       /* every training's time was estimated */
+    double estimated; /* cost of what has been done, as it was expected */
+    double spent;     /* seconds that it took */
     cli_progress progress;
     double drawn;
     void (*changed)(void *ctx);
@@ -72,7 +74,7 @@ static void redirect(const char *dir)
 static bool child_line(const cell *c, bool resume, cli_line *line)
 {
     char text[640], batch_seed[64];
-    char *more[3] = {text, batch_seed, (char *)(uintptr_t)"--resume"};
+    char *more[3] = {text, batch_seed, (char *)(uintptr_t) "--resume"};
     const int extra = resume ? 3 : 2;
 
     snprintf(text, sizeof text, "--out=%s", c->dir);
@@ -181,33 +183,83 @@ static const char *count_text(const pool *p, char *buf, size_t size)
     return buf;
 }
 
-/* Estimates are corrected by what the cells that have ended took. */
-static double seconds_left(const pool *p)
+/* What a training costs beside others: seconds as estimated, or epochs where some were not. */
+static double cost(const pool *p, const cell *c)
 {
-    const double factor = p->estimated > 0.0 ? p->spent / p->estimated : 1.0;
-    double sum = 0.0, now = cli_now();
+    return p->timed && c->seconds >= 0.0 ? c->seconds : c->epochs;
+}
+
+/* The last epoch that a run directory's log tells; 0: none. */
+static int logged_epoch(const char *dir)
+{
+    static const char key[] = "\n{\"epoch\":";
+    char path[640], text[8192] = "\n";
+    int epoch = 0;
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/log.jsonl", dir);
+    f = fopen(path, "re");
+    if (!f)
+        return 0;
+    if (fseek(f, -(long)(sizeof text - 2), SEEK_END) != 0)
+        rewind(f);
+    text[1 + fread(text + 1, 1, sizeof text - 2, f)] = '\0';
+    fclose(f);
+    for (const char *at = strstr(text, key); at; at = strstr(at + 1, key))
+        epoch = atoi(at + sizeof key - 1);
+    return epoch;
+}
+
+/* How much of what a child began with is done, 0 to 1; those of a group go in step. */
+static double part_done(const pool *p, const worker *w)
+{
+    const cell *c = &p->cells->list[w->member[0]];
+    const double epochs = c->epochs - w->epoch, made = logged_epoch(c->dir) - w->epoch;
+
+    return epochs <= 0.0 || made <= 0.0 ? 0.0 : made < epochs ? made / epochs : 1.0;
+}
+
+/*
+ * What is done of all that was to do, 0 to 1, and the seconds that are left, by what was done so
+ * far took; negative: not known yet.
+ */
+static double look_ahead(const pool *p, double *left)
+{
+    double all = 0.0, done = 0.0, made = p->estimated, spent = p->spent;
     int open = 0;
 
     for (int i = 0; i < p->cells->n; i++) {
         const cell *c = &p->cells->list[i];
 
-        if (c->same_as >= 0 || (c->state != CELL_OPEN && c->state != CELL_RUNNING))
+        if (c->same_as >= 0 || c->cached || c->state == CELL_LEFT)
             continue;
-        if (c->seconds < 0.0)
-            return -1.0;
-        sum += c->seconds * factor;
-        open++;
+        all += cost(p, c);
+        if (c->state == CELL_DONE || c->state == CELL_FAILED)
+            done += cost(p, c);
+        else
+            open++;
     }
-    for (int i = 0; i < p->o->jobs; i++)
-        sum -= p->worker[i].pid ? now - p->worker[i].begin : 0.0;
-    return sum < 0.0 ? 0.0 : sum / (open < p->o->jobs ? (open ? open : 1) : p->o->jobs);
+    for (int i = 0; i < p->o->jobs; i++) {
+        const worker *w = &p->worker[i];
+        const double part = w->pid ? part_done(p, w) : 0.0;
+
+        for (int k = 0; k < w->n && part > 0.0; k++) {
+            done += part * cost(p, &p->cells->list[w->member[k]]);
+            made += part * cost(p, &p->cells->list[w->member[k]]);
+        }
+        spent += part > 0.0 ? cli_now() - w->begin : 0.0;
+    }
+    *left = made > 0.0 ? spent / made : p->timed ? 1.0 : -1.0;
+    *left *= (all - done) / (open > p->o->jobs ? p->o->jobs : open ? open : 1);
+    return all > 0.0 ? done / all : 0.0;
 }
 
 static void say(pool *p, const cell *c, const char *text)
 {
     char count[48], left[64] = "", time[32];
-    const double seconds = seconds_left(p);
+    double seconds;
 
+    look_ahead(p, &seconds);
     cli_format_duration(seconds, time, sizeof time);
     if (seconds > 0.0 && p->estimated > 0.0)
         snprintf(left, sizeof left, "  %s left", time);
@@ -217,23 +269,27 @@ static void say(pool *p, const cell *c, const char *text)
 
 static void draw(pool *p)
 {
-    char count[48], left[64] = "", time[32];
+    char count[48], after[192], time[32], others[32] = "";
     const char *name = "";
-    const double now = cli_now(), seconds = seconds_left(p);
+    const double now = cli_now();
+    double seconds, fraction;
+    int running = 0;
 
     if (!p->progress.bar || now - p->drawn < draw_s || p->running == 0)
         return;
     p->drawn = now;
     for (int i = 0; i < p->o->jobs; i++)
-        if (p->worker[i].pid)
+        if (p->worker[i].pid) {
             name = p->cells->list[p->worker[i].member[0]].name;
+            running += p->worker[i].n;
+        }
+    if (running > 1)
+        snprintf(others, sizeof others, " and %d other%s", running - 1, running > 2 ? "s" : "");
+    fraction = look_ahead(p, &seconds);
     cli_format_duration(seconds, time, sizeof time);
-    if (seconds > 0.0)
-        snprintf(left, sizeof left, "  %s left", time);
-    cli_progress_clear(&p->progress);
-    fprintf(stderr, "%s %s%s%s", count_text(p, count, sizeof count), name,
-            p->running > 1 ? " and others" : "", left);
-    fflush(stderr);
+    snprintf(after, sizeof after, "%3.0f%%  %s%s%.32s%s", 100.0 * fraction,
+             seconds > 0.0 ? time : "", seconds > 0.0 ? " left  " : "", name, others);
+    cli_progress_draw(count_text(p, count, sizeof count), fraction, after);
 }
 
 /* ---- beginning ---- */
@@ -308,8 +364,8 @@ static int group_size(const pool *p)
 
 static bool joins(const pool *p, const cell *c, const cell *first)
 {
-    return is_ready(p, c) && !c->by_itself && !first->by_itself && c->together &&
-           first->together && strcmp(c->together, first->together) == 0;
+    return is_ready(p, c) && !c->by_itself && !first->by_itself && c->together && first->together &&
+           strcmp(c->together, first->together) == 0;
 }
 
 /* Fill w with ready cells that are trained together; 0: there are none that can be had. */
@@ -343,12 +399,15 @@ static void start(pool *p, worker *w)
         c->resumes = access(path, F_OK) == 0;
         c->state = CELL_RUNNING;
     }
-    snprintf(text, sizeof text, w->n > 2   ? "begins, with %d others"
-                                : w->n > 1 ? "begins, with %d other"
-                                           : "begins", w->n - 1);
+    snprintf(text, sizeof text,
+             w->n > 2   ? "begins, with %d others"
+             : w->n > 1 ? "begins, with %d other"
+                        : "begins",
+             w->n - 1);
     say(p, first, text);
     fflush(NULL);
     w->begin = cli_now();
+    w->epoch = first->resumes ? logged_epoch(first->dir) : 0;
     w->pid = fork();
     if (w->pid == 0)
         run_child(p->cells, w, parent);
@@ -440,7 +499,7 @@ static void finish(pool *p, worker *w, int status)
 
         if (cell_is_done(c)) {
             p->spent += spent / w->n;
-            p->estimated += c->seconds > 0.0 ? c->seconds : spent / w->n;
+            p->estimated += cost(p, c);
             cli_format_duration(spent, time, sizeof time);
             snprintf(text, sizeof text, "done in %s", time);
             end_cell(p, c, CELL_DONE, text);
@@ -505,8 +564,14 @@ static void loop(pool *p)
 pool_end pool_run(cells *c, const run_options *o, double seconds, void (*changed)(void *ctx),
                   void *ctx)
 {
-    pool p = {.cells = c, .o = o, .begin = cli_now(), .limit = seconds, .looked = -look_s,
-              .progress = cli_progress_new(), .changed = changed, .ctx = ctx};
+    pool p = {.cells = c,
+              .o = o,
+              .begin = cli_now(),
+              .limit = seconds,
+              .looked = -look_s,
+              .progress = cli_progress_new(),
+              .changed = changed,
+              .ctx = ctx};
     pool_end end = POOL_DONE;
 
     p.worker = calloc((size_t)o->jobs, sizeof *p.worker);
@@ -514,6 +579,10 @@ pool_end pool_run(cells *c, const run_options *o, double seconds, void (*changed
         cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
         return POOL_FAILED;
     }
+    p.timed = true;
+    for (int i = 0; i < c->n; i++)
+        p.timed = p.timed && (c->list[i].state != CELL_OPEN || c->list[i].same_as >= 0 ||
+                              c->list[i].seconds >= 0.0);
     loop(&p);
     for (int i = 0; i < c->n; i++)
         if (c->list[i].state == CELL_FAILED)

@@ -25,10 +25,7 @@ double sftn_run_measure(const sftn_run *run, sftn_measure measure)
     case SFTN_MEASURE_LAST:
         x = run->finished ? run->result.last_top1 : last ? last->test_top1 : -1.0;
         break;
-    case SFTN_MEASURE_BEST:
-        x = run->finished && run->result.best_validation_top1 >= 0.0 ? run->result.best_test_top1
-                                                                     : -1.0;
-        break;
+    case SFTN_MEASURE_BEST: x = run->finished ? run->result.best_test_top1 : -1.0; break;
     case SFTN_MEASURE_TRAIN: x = last ? last->train_top1 : -1.0; break;
     case SFTN_MEASURE_AGREEMENT: x = run->compared ? run->similarity.agreement : -1.0; break;
     case SFTN_MEASURE_KL: return run->compared ? run->similarity.kl_teacher_student : NAN;

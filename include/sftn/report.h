@@ -116,9 +116,13 @@ typedef struct sftn_run_group {
     sftn_sample sample[SFTN_MEASURES];
 } sftn_run_group;
 
-/* One group minus another, paired over the seeds that both have. */
+/*
+ * One group minus another, paired over the seeds that both have; or, "mean of 3 students of
+ * friendly" minus "mean of 3 students of plain", the mean of such differences, seed by seed, over
+ * the seeds that all of them have.
+ */
 typedef struct sftn_run_difference {
-    int group, against; /* which of the groups */
+    char label[224], against[224];
     sftn_sample sample[SFTN_MEASURES];
 } sftn_run_difference;
 
@@ -132,9 +136,10 @@ typedef struct sftn_run_statistics {
 /*
  * Group runs, by seeds or by names; no run, description or name is kept.  against says what
  * differences are taken: a teacher's name (each group whose teacher is another, minus the group
- * that is equal but for the teacher; and then these teachers themselves, where they are among the
- * groups), or a group's label (all others minus that one); NULL: against ordinary teachers, where
- * there are groups of both.  ARGUMENT where there is no such name.
+ * that is equal but for the teacher; then for two teachers of several students the mean over them;
+ * then these teachers themselves, where they are among the groups), or a group's label (all others
+ * minus that one); NULL: against ordinary teachers, where there are groups of both.  ARGUMENT where
+ * there is no such name.
  */
 SFTN_API sftn_status sftn_runs_group(const sftn_run *runs, int n, sftn_grouping by,
                                      const char *against, double level, sftn_run_statistics *s,

@@ -48,7 +48,8 @@ static const cli_usage usage = {
             "\n"
             "With --group the means over seeds of finished runs, their standard deviations, and\n"
             "differences between groups with Student's intervals for the mean, from the seeds\n"
-            "that both groups have.",
+            "that both groups have.  Two teachers of several students, such as one for each\n"
+            "method, are also compared by the mean over these students, seed by seed.",
     .min_files = 1,
     .max_files = -1,
 };

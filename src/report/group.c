@@ -101,31 +101,63 @@ static int seed_means(const sftn_run *runs, const sftn_run_group *g, sftn_measur
     return n;
 }
 
-/* The samples of a, or with b those of a minus b. */
-static bool take_samples(const sftn_run *runs, const sftn_run_group *a, const sftn_run_group *b,
+/* A group, or with minus the difference of two. */
+typedef struct term {
+    const sftn_run_group *of, *minus;
+} term;
+
+/* Its seeds, each with one value; list, other: room for as many as there are runs. */
+static int term_values(const sftn_run *runs, const term *t, sftn_measure measure, seed_mean *list,
+                       seed_mean *other)
+{
+    const int nlist = seed_means(runs, t->of, measure, list);
+    const int nother = t->minus ? seed_means(runs, t->minus, measure, other) : 0;
+    int n = 0;
+
+    for (int i = 0; i < nlist; i++) {
+        const seed_mean *m = t->minus ? find_mean(other, nother, list[i].seed) : NULL;
+
+        if (t->minus && !m)
+            continue;
+        list[n++] = (seed_mean){.seed = list[i].seed,
+                                .sum = list[i].sum / list[i].n - (m ? m->sum / m->n : 0.0),
+                                .n = 1};
+    }
+    return n;
+}
+
+/* The samples of the mean over terms, of seeds that all of them have. */
+static bool take_samples(const sftn_run *runs, int nruns, const term *terms, int nterms,
                          double level, sftn_sample *sample)
 {
-    seed_mean *of_a = sftn_calloc((size_t)a->n, sizeof *of_a);
-    seed_mean *of_b = sftn_calloc(b ? (size_t)b->n : 1, sizeof *of_b);
-    double *x = sftn_calloc((size_t)a->n, sizeof *x);
-    const bool ok = of_a && of_b && x;
+    seed_mean *sum = sftn_calloc((size_t)nruns, sizeof *sum);
+    seed_mean *list = sftn_calloc((size_t)nruns, sizeof *list);
+    seed_mean *other = sftn_calloc((size_t)nruns, sizeof *other);
+    double *x = sftn_calloc((size_t)nruns, sizeof *x);
+    const bool ok = sum && list && other && x;
 
     for (int m = 0; ok && m < SFTN_MEASURES; m++) {
-        const int na = seed_means(runs, a, (sftn_measure)m, of_a);
-        const int nb = b ? seed_means(runs, b, (sftn_measure)m, of_b) : 0;
+        const int nsum = term_values(runs, &terms[0], (sftn_measure)m, sum, other);
         int n = 0;
 
-        for (int i = 0; i < na; i++) {
-            const seed_mean *other = b ? find_mean(of_b, nb, of_a[i].seed) : NULL;
+        for (int t = 1; t < nterms; t++) {
+            const int nlist = term_values(runs, &terms[t], (sftn_measure)m, list, other);
 
-            if (b && !other)
-                continue;
-            x[n++] = of_a[i].sum / of_a[i].n - (other ? other->sum / other->n : 0.0);
+            for (int i = 0; i < nsum; i++) {
+                const seed_mean *v = find_mean(list, nlist, sum[i].seed);
+
+                sum[i].sum += v ? v->sum : 0.0;
+                sum[i].n += v != NULL;
+            }
         }
+        for (int i = 0; i < nsum; i++)
+            if (sum[i].n == nterms)
+                x[n++] = sum[i].sum / nterms;
         sample[m] = sftn_sample_of(x, n, level);
     }
-    free(of_a);
-    free(of_b);
+    free(sum);
+    free(list);
+    free(other);
     free(x);
     return ok;
 }
@@ -167,6 +199,7 @@ typedef struct grouper {
     sftn_training *teacher, *own; /* [n], of each run */
     sftn_run_statistics *s;
     int *first; /* [ngroups]: a group's first run */
+    term *term; /* [ndifferences]: between groups */
 } grouper;
 
 static bool take_apart(grouper *w, sftn_grouping by)
@@ -221,7 +254,8 @@ static bool collect(grouper *w)
         g->unfinished += !w->runs[i].finished;
     }
     for (int k = 0; k < s->ngroups; k++)
-        if (!take_samples(w->runs, &s->group[k], NULL, s->level, s->group[k].sample))
+        if (!take_samples(w->runs, w->n, &(term){.of = &s->group[k]}, 1, s->level,
+                          s->group[k].sample))
             return false;
     return true;
 }
@@ -296,37 +330,83 @@ static sftn_status find_against(const grouper *w, const char *against, bool *tea
     return SFTN_ERR_ARGUMENT;
 }
 
-static bool add_difference(grouper *w, int group, int against)
+static bool add_difference(grouper *w, const sftn_run_group *of, const sftn_run_group *minus)
 {
     sftn_run_statistics *s = w->s;
-    sftn_run_difference *d = &s->difference[s->ndifferences++];
+    sftn_run_difference *d = &s->difference[s->ndifferences];
+    term *t = &w->term[s->ndifferences++];
 
-    *d = (sftn_run_difference){.group = group, .against = against};
-    return take_samples(w->runs, &s->group[group], &s->group[against], s->level, d->sample);
+    *t = (term){of, minus};
+    snprintf(d->label, sizeof d->label, "%s", of->label);
+    snprintf(d->against, sizeof d->against, "%s", minus->label);
+    return take_samples(w->runs, w->n, t, 1, s->level, d->sample);
 }
 
-static int find_group(const sftn_run_statistics *s, const char *label)
+static bool same_teachers(const term *a, const term *b)
+{
+    return strcmp(a->of->teacher, b->of->teacher) == 0 &&
+           strcmp(a->minus->teacher, b->minus->teacher) == 0;
+}
+
+/* The mean over the students of two teachers, which are those of the first of them. */
+static bool add_mean(grouper *w, int first, int students)
+{
+    sftn_run_statistics *s = w->s;
+    sftn_run_difference *d = &s->difference[s->ndifferences];
+    term *list = sftn_calloc((size_t)students, sizeof *list);
+    bool ok = list != NULL;
+    int n = 0;
+
+    for (int k = first; ok && k < students; k++)
+        if (same_teachers(&w->term[k], &w->term[first]))
+            list[n++] = w->term[k];
+    if (n > 1) {
+        snprintf(d->label, sizeof d->label, "mean of %d students of %s", n, list->of->teacher);
+        snprintf(d->against, sizeof d->against, "mean of %d students of %s", n,
+                 list->minus->teacher);
+        ok = take_samples(w->runs, w->n, list, n, s->level, d->sample);
+        s->ndifferences++;
+    }
+    free(list);
+    return ok;
+}
+
+/* For every two teachers of several students. */
+static bool add_means(grouper *w)
+{
+    const int students = w->s->ndifferences;
+
+    for (int i = 0; i < students; i++) {
+        bool there = false;
+
+        for (int k = 0; k < i; k++)
+            there = there || same_teachers(&w->term[k], &w->term[i]);
+        if (!there && !add_mean(w, i, students))
+            return false;
+    }
+    return true;
+}
+
+static const sftn_run_group *find_group(const sftn_run_statistics *s, const char *label)
 {
     for (int k = 0; k < s->ngroups; k++)
         if (strcmp(s->group[k].label, label) == 0)
-            return k;
-    return -1;
+            return &s->group[k];
+    return NULL;
 }
 
-/* The teachers of the groups that were compared, each pair once. */
-static bool add_teachers(grouper *w)
+/* The teachers of the students that were compared, each pair once. */
+static bool add_teachers(grouper *w, int students)
 {
-    sftn_run_statistics *s = w->s;
-    const int students = s->ndifferences;
+    const int first = w->s->ndifferences;
 
     for (int i = 0; i < students; i++) {
-        const sftn_run_difference *d = &s->difference[i];
-        const int a = find_group(s, s->group[d->group].teacher);
-        const int b = find_group(s, s->group[d->against].teacher);
-        bool there = a < 0 || b < 0;
+        const sftn_run_group *a = find_group(w->s, w->term[i].of->teacher);
+        const sftn_run_group *b = find_group(w->s, w->term[i].minus->teacher);
+        bool there = !a || !b;
 
-        for (int k = students; k < s->ndifferences; k++)
-            there = there || (s->difference[k].group == a && s->difference[k].against == b);
+        for (int k = first; k < w->s->ndifferences; k++)
+            there = there || (w->term[k].of == a && w->term[k].minus == b);
         if (!there && !add_difference(w, a, b))
             return false;
     }
@@ -337,18 +417,20 @@ static sftn_status take_differences(grouper *w, const char *against, sftn_error 
 {
     const sftn_run_statistics *s = w->s;
     bool teacher, ok = true;
+    int students;
     sftn_status status = find_against(w, against, &teacher, err);
 
     for (int g = 0; g < s->ngroups && !status; g++) {
         for (int k = 0; k < s->ngroups && ok; k++) {
             if (!is_reference(w, g, k, against, teacher))
                 continue;
-            ok = add_difference(w, g, k);
+            ok = add_difference(w, &s->group[g], &s->group[k]);
             break;
         }
     }
+    students = s->ndifferences;
     if (!status && ok && (teacher || !against))
-        ok = add_teachers(w);
+        ok = add_means(w) && add_teachers(w, students);
     return ok ? status : sftn_fail(err, SFTN_ERR_MEMORY, "differences of groups: out of memory");
 }
 
@@ -364,12 +446,13 @@ sftn_status sftn_runs_group(const sftn_run *runs, int n, sftn_grouping by, const
         return sftn_fail(err, SFTN_ERR_ARGUMENT,
                          "the level of intervals is %g, expected between 0 and 1", level);
     s->group = sftn_calloc(room, sizeof *s->group);
-    s->difference = sftn_calloc(2 * room, sizeof *s->difference);
+    s->difference = sftn_calloc(3 * room, sizeof *s->difference);
     w.teacher = sftn_calloc(room, sizeof *w.teacher);
     w.own = sftn_calloc(room, sizeof *w.own);
     w.first = sftn_calloc(room, sizeof *w.first);
-    if (!s->group || !s->difference || !w.teacher || !w.own || !w.first || !take_apart(&w, by) ||
-        !collect(&w))
+    w.term = sftn_calloc(3 * room, sizeof *w.term);
+    if (!s->group || !s->difference || !w.teacher || !w.own || !w.first || !w.term ||
+        !take_apart(&w, by) || !collect(&w))
         status = sftn_fail(err, SFTN_ERR_MEMORY, "runs to be grouped: out of memory");
     if (!status)
         status = check_seeds(&w, err);
@@ -384,6 +467,7 @@ sftn_status sftn_runs_group(const sftn_run *runs, int n, sftn_grouping by, const
     free(w.teacher);
     free(w.own);
     free(w.first);
+    free(w.term);
     if (status)
         sftn_run_statistics_free(s);
     return status;

@@ -11,15 +11,15 @@ enum { LEAST_ROW = 24, MOST_ROW = 44 };
 
 typedef struct dot_row {
     const char *label;
-    char second[208]; /* a line below; may be empty */
+    char second[240]; /* a line below; may be empty */
     const sftn_sample *sample;
     const sftn_run_group *group; /* whose runs are single dots; NULL: none are drawn */
 } dot_row;
 
 typedef struct dots {
     const sftn_plot *p;
-    const char *title;  /* of the x axis */
-    bool difference;    /* a line at zero; values have signs */
+    const char *title; /* of the x axis */
+    bool difference;   /* a line at zero; values have signs */
     int n;
     dot_row (*row)(const sftn_plot *p, int i);
 } dots;
@@ -127,8 +127,8 @@ static sftn_status draw_dots(cairo_t *c, const dots *d, sftn_error *err)
     if (isnan(low))
         return sftn_fail(err, SFTN_ERR_ARGUMENT, "plot: no run of these is finished");
     const double end = top + row * d->n;
-    const sftn_plot_axis x = sftn_plot_axis_of(low, high, (int)((right - left) / 60.0), left,
-                                               right);
+    const sftn_plot_axis x =
+        sftn_plot_axis_of(low, high, (int)((right - left) / 60.0), left, right);
 
     sftn_plot_x_axis(c, &x, end, top, d->title);
     if (d->difference) {
@@ -158,9 +158,9 @@ static dot_row difference_row(const sftn_plot *p, int i)
 {
     const sftn_run_difference *d = &p->s->difference[i];
 
-    dot_row row = {.label = p->s->group[d->group].label, .sample = &d->sample[SFTN_MEASURE_LAST]};
+    dot_row row = {.label = d->label, .sample = &d->sample[SFTN_MEASURE_LAST]};
 
-    snprintf(row.second, sizeof row.second, "minus %s", p->s->group[d->against].label);
+    snprintf(row.second, sizeof row.second, "minus %s", d->against);
     return row;
 }
 
@@ -185,7 +185,6 @@ sftn_status sftn_plot_differences(cairo_t *c, const sftn_plot *p, sftn_error *er
                     .row = difference_row};
 
     if (d.n == 0)
-        return sftn_fail(err, SFTN_ERR_ARGUMENT,
-                         "plot: no two of these groups are to be compared");
+        return sftn_fail(err, SFTN_ERR_ARGUMENT, "plot: no two of these groups are to be compared");
     return draw_dots(c, &d, err);
 }

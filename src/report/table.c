@@ -162,7 +162,7 @@ static void add_sample(sftn_grid *grid, sftn_table_format format, const sftn_sam
     } else if (difference) {
         sftn_grid_cell(grid, "%+.*f (%+.*f to %+.*f)", d, s->mean, d, s->low, d, s->high);
     } else if (s->n == 1) {
-        sftn_grid_cell(grid, "%.*f ± -%s", d, s->mean, measures[m].unit);
+        sftn_grid_cell(grid, "%.*f%s", d, s->mean, measures[m].unit);
     } else {
         sftn_grid_cell(grid, "%.*f ± %.*f%s", d, s->mean, d, s->sd, measures[m].unit);
     }
@@ -322,8 +322,8 @@ static void fill_differences(sftn_grid *grid, const sftn_run_statistics *s,
     for (int k = 0; k < s->ndifferences; k++) {
         const sftn_run_difference *d = &s->difference[k];
 
-        sftn_grid_cell(grid, "%s", s->group[d->group].label);
-        sftn_grid_cell(grid, "%s", s->group[d->against].label);
+        sftn_grid_cell(grid, "%s", d->label);
+        sftn_grid_cell(grid, "%s", d->against);
         sftn_grid_cell(grid, "%d", d->sample[SFTN_MEASURE_LAST].n);
         for (int m = 0; m < SFTN_MEASURES; m++)
             if (shown[m])
@@ -343,10 +343,10 @@ static void fill_both(sftn_grid *grid, const sftn_run_statistics *s, sftn_table_
     sftn_grid_column(grid, true, "unfinished");
     for (int k = 0; k < s->ngroups + s->ndifferences; k++) {
         const sftn_run_difference *d = k < s->ngroups ? NULL : &s->difference[k - s->ngroups];
-        const sftn_run_group *g = &s->group[d ? d->group : k];
+        const sftn_run_group *g = d ? NULL : &s->group[k];
 
-        sftn_grid_cell(grid, "%s", g->label);
-        sftn_grid_cell(grid, "%s", d ? s->group[d->against].label : "");
+        sftn_grid_cell(grid, "%s", d ? d->label : g->label);
+        sftn_grid_cell(grid, "%s", d ? d->against : "");
         sftn_grid_cell(grid, "%.9g", s->level);
         for (int m = 0; m < SFTN_MEASURES; m++)
             add_sample(grid, format, d ? &d->sample[m] : &g->sample[m], m, d != NULL);
@@ -367,8 +367,7 @@ static void write_grids(const sftn_run_statistics *s, sftn_table_format format, 
     fill_groups(&grid, s, format);
     sftn_grid_write(&grid, format, out);
     sftn_grid_close(&grid);
-    sftn_strbuf_add(out, "\nmean ± standard deviation over seeds%s\n",
-                    s->ndifferences ? "" : "; - where one seed tells nothing");
+    sftn_strbuf_add(out, "\nmean ± standard deviation over seeds; of one seed its value\n");
     if (s->ndifferences > 0) {
         fill_differences(&grid, s, format);
         sftn_strbuf_add(out, "\n");
@@ -393,8 +392,8 @@ static json_object *statistics_object(const sftn_run *runs, const sftn_run_stati
         const sftn_run_difference *d = &s->difference[k];
         json_object *row = json_object_new_object();
 
-        json_object_object_add(row, "group", json_object_new_string(s->group[d->group].label));
-        json_object_object_add(row, "against", json_object_new_string(s->group[d->against].label));
+        json_object_object_add(row, "group", json_object_new_string(d->label));
+        json_object_object_add(row, "against", json_object_new_string(d->against));
         add_samples(row, d->sample);
         json_object_array_add(differences, row);
     }

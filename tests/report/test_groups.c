@@ -104,9 +104,9 @@ TEST(differences_are_paired_by_seed_and_by_method)
 
     add_four_groups(&r);
     s = group(&r, SFTN_GROUP_SEEDS, NULL);
-    CHECK_INT(s.ndifferences, 2);
-    CHECK_TEXT(s.group[s.difference[0].group].label, "resnet8 kd of resnet20 sftn");
-    CHECK_TEXT(s.group[s.difference[0].against].label, "resnet8 kd of resnet20 plain");
+    CHECK_INT(s.ndifferences, 3);
+    CHECK_TEXT(s.difference[0].label, "resnet8 kd of resnet20 sftn");
+    CHECK_TEXT(s.difference[0].against, "resnet8 kd of resnet20 plain");
     d = &s.difference[0].sample[SFTN_MEASURE_LAST];
     CHECK_INT(d->n, 3);
     CHECK_NEAR(d->mean, 3.0, 1e-12);
@@ -117,11 +117,41 @@ TEST(differences_are_paired_by_seed_and_by_method)
     CHECK(isnan(d->low));
     sftn_run_statistics_free(&s);
     s = group(&r, SFTN_GROUP_SEEDS, "resnet20 sftn");
-    CHECK_INT(s.ndifferences, 2);
+    CHECK_INT(s.ndifferences, 3);
     CHECK_NEAR(s.difference[0].sample[SFTN_MEASURE_LAST].mean, -3.0, 1e-12);
     sftn_run_statistics_free(&s);
     s = group(&r, SFTN_GROUP_SEEDS, "resnet8 at of resnet20 plain");
     CHECK_INT(s.ndifferences, 3);
+    sftn_run_statistics_free(&s);
+}
+
+/* Of seed 2, which both methods have: +3 and -1; of all seeds 2, 3, 4 and 0, 1, 2. */
+TEST(two_teachers_of_several_students_have_a_mean_difference)
+{
+    runs r = {0};
+    sftn_run_statistics s;
+    const sftn_run_difference *d;
+
+    add_four_groups(&r);
+    s = group(&r, SFTN_GROUP_SEEDS, NULL);
+    d = &s.difference[2];
+    CHECK_TEXT(d->label, "mean of 2 students of resnet20 sftn");
+    CHECK_TEXT(d->against, "mean of 2 students of resnet20 plain");
+    CHECK_INT(d->sample[SFTN_MEASURE_LAST].n, 1);
+    CHECK_NEAR(d->sample[SFTN_MEASURE_LAST].mean, 1.0, 1e-12);
+    sftn_run_statistics_free(&s);
+
+    r.n--;
+    for (int seed = 3; seed >= 1; seed--)
+        add_student(&r, "sftn", "at", seed, 39.0 + seed);
+    s = group(&r, SFTN_GROUP_SEEDS, "resnet20 plain");
+    CHECK_INT(s.ndifferences, 3);
+    d = &s.difference[2];
+    CHECK_INT(d->sample[SFTN_MEASURE_LAST].n, 3);
+    CHECK_NEAR(d->sample[SFTN_MEASURE_LAST].mean, 2.0, 1e-12);
+    CHECK_NEAR(d->sample[SFTN_MEASURE_LAST].sd, 1.0, 1e-12);
+    CHECK_NEAR(d->sample[SFTN_MEASURE_TRAIN].mean, 2.0, 1e-12);
+    CHECK_INT(d->sample[SFTN_MEASURE_KL].n, 0);
     sftn_run_statistics_free(&s);
 }
 
@@ -160,8 +190,8 @@ TEST(the_origin_of_initial_weights_tells_groups_apart)
         snprintf(text, sizeof text,
                  "{\"job\":{\"task\":\"teach\",\"scheme\":\"sftn\",\"teacher\":\"resnet20\","
                  "\"job-seed\":%d,\"init_from\":{\"path\":\"p%d\",\"job\":{\"scheme\":\"plain\","
-                 "\"job-seed\":%d},\"options\":{\"epochs\":%d}}}}", i % 2, i, i % 2,
-                 i < 2 ? 60 : 240);
+                 "\"job-seed\":%d},\"options\":{\"epochs\":%d}}}}",
+                 i % 2, i, i % 2, i < 2 ? 60 : 240);
         add_run(&r, "x", i % 2, 50.0 + i, text);
     }
     s = group(&r, SFTN_GROUP_SEEDS, NULL);
@@ -183,7 +213,8 @@ TEST(students_of_unknown_teachers_stay_apart)
         snprintf(text, sizeof text,
                  "{\"job\":{\"task\":\"distill\",\"student\":\"resnet8\",\"teacher\":\"resnet20\","
                  "\"teacher-values\":\"a%d\",\"teacher_from\":{\"path\":\"p\"},"
-                 "\"method1\":\"kd\",\"job-seed\":%d}}", i, i);
+                 "\"method1\":\"kd\",\"job-seed\":%d}}",
+                 i, i);
         add_run(&r, "x", i, 50.0, text);
     }
     s = group(&r, SFTN_GROUP_SEEDS, NULL);
@@ -296,12 +327,12 @@ TEST(results_of_an_experiment_are_grouped_like_runs)
     CHECK_INT(s.group[3].unfinished, 1);
     CHECK_NEAR(s.group[2].sample[SFTN_MEASURE_BEST].mean, 61.0, 0.0);
     CHECK_INT(s.ndifferences, 2);
-    CHECK_INT(s.difference[0].group, 3);
-    CHECK_INT(s.difference[0].against, 2);
+    CHECK_TEXT(s.difference[0].label, "kd-of-friendly");
+    CHECK_TEXT(s.difference[0].against, "kd-of-plain");
     CHECK_NEAR(s.difference[0].sample[SFTN_MEASURE_LAST].mean, 2.0, 0.0);
     CHECK_NEAR(s.difference[0].sample[SFTN_MEASURE_KL].mean, -0.25, 0.0);
-    CHECK_INT(s.difference[1].group, 1);
-    CHECK_INT(s.difference[1].against, 0);
+    CHECK_TEXT(s.difference[1].label, "friendly");
+    CHECK_TEXT(s.difference[1].against, "plain");
     CHECK_NEAR(s.difference[1].sample[SFTN_MEASURE_TRAIN].mean, -5.0, 0.0);
     sftn_run_statistics_free(&s);
     CHECK_OK(sftn_runs_group(run, n, SFTN_GROUP_SEEDS, "plain", 0.95, &s, &err), &err);
@@ -318,8 +349,9 @@ TEST(a_file_without_results_is_told)
 
     CHECK_FAILS(sftn_results_read(write_file("a.json", "[1]"), &run, &n, &err), SFTN_ERR_FORMAT,
                 &err, "a.json: expected the results of an experiment");
-    CHECK_FAILS(sftn_results_read(write_file("b.json", "{\"runs\": [{\"name\": \"x\"}]}"), &run,
-                                  &n, &err), SFTN_ERR_FORMAT, &err, "row 1 of 'runs' has no");
+    CHECK_FAILS(
+        sftn_results_read(write_file("b.json", "{\"runs\": [{\"name\": \"x\"}]}"), &run, &n, &err),
+        SFTN_ERR_FORMAT, &err, "row 1 of 'runs' has no");
     CHECK_FAILS(sftn_results_read("/nonexistent.json", &run, &n, &err), SFTN_ERR_FILE, &err,
                 "/nonexistent.json");
 }
@@ -382,7 +414,7 @@ TEST(one_seed_has_a_dash_where_others_have_an_interval)
     text = table_of(&r, &s, SFTN_TABLE_MARKDOWN);
     CHECK_CONTAINS(text, "| resnet8 kd of resnet20 plain | 3 | 52.00 ± 1.00 % | "
                          "62.00 ± 1.00 % |");
-    CHECK_CONTAINS(text, "| resnet8 at of resnet20 sftn | 1 | 39.00 ± - % |");
+    CHECK_CONTAINS(text, "| resnet8 at of resnet20 sftn | 1 | 39.00 % |");
     CHECK_CONTAINS(text, "| resnet8 kd of resnet20 sftn | resnet8 kd of resnet20 plain | 3 | "
                          "+3.00 (+0.52 to +5.48) |");
     CHECK_CONTAINS(text, "| resnet8 at of resnet20 sftn | resnet8 at of resnet20 plain | 1 | "

@@ -170,9 +170,10 @@ resnet8 at of resnet14 sftn       2  * ± *
 resnet8 kd of resnet14 sftn       2  * ± *
 
 mean *
-difference of                minus                         pairs *
-resnet8 at of resnet14 sftn  resnet8 at of resnet14 plain      2  * (* to *) *
-resnet8 kd of resnet14 sftn  resnet8 kd of resnet14 plain      2  * (* to *) *" "" \
+difference of                        minus                                 pairs *
+resnet8 at of resnet14 sftn          resnet8 at of resnet14 plain              2  * (* to *) *
+resnet8 kd of resnet14 sftn          resnet8 kd of resnet14 plain              2  * (* to *) *
+mean of 2 students of resnet14 sftn  mean of 2 students of resnet14 plain      2  * (* to *) *" "" \
     table "${students[@]}" --group seeds
 expect 0 "*
 mean *

@@ -15,7 +15,7 @@ demo: all
 	@scripts/demo.sh $(BUILD)/sftn
 
 test: all
-	@cd $(BUILD) && ctest --output-on-failure --no-tests=error
+	@cd $(BUILD) && ctest -j $(JOBS) --output-on-failure --no-tests=error
 
 install: all
 	@cmake --install $(BUILD) --prefix $(PREFIX)

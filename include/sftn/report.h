@@ -40,7 +40,7 @@ typedef struct sftn_run {
     int nepochs;  /* lines of the log */
     sftn_run_epoch *epoch;
     bool finished; /* has a summary: `result` is set */
-    bool failed;   /* an experiment says so */
+    char *state;   /* an experiment's word: "done", "failed", "waiting" ...; NULL: of none */
     sftn_train_result result;
     double teacher_top1; /* its teacher's on the test images, percent; negative: not measured */
     bool compared;       /* `similarity` with its teacher is set */
@@ -138,8 +138,8 @@ typedef struct sftn_run_statistics {
  * differences are taken: a teacher's name (each group whose teacher is another, minus the group
  * that is equal but for the teacher; then for two teachers of several students the mean over them;
  * then these teachers themselves, where they are among the groups), or a group's label (all others
- * minus that one); NULL: against ordinary teachers, where there are groups of both.  ARGUMENT where
- * there is no such name.
+ * minus that one); NULL: against every ordinary teacher, where there are groups of both.  ARGUMENT
+ * where there is no such name.
  */
 SFTN_API sftn_status sftn_runs_group(const sftn_run *runs, int n, sftn_grouping by,
                                      const char *against, double level, sftn_run_statistics *s,

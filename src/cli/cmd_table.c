@@ -145,13 +145,13 @@ static void drop_copies(sftn_run *runs, int *n)
     *n = kept;
 }
 
-/* Leave out an experiment's trainings that were not begun; the plan names them, not the table. */
-static void drop_open(sftn_run *runs, int *n)
+/* Leave out runs in a state of experiments, and say that these are `what`. */
+static void drop(sftn_run *runs, int *n, const char *state, const char *what)
 {
     int kept = 0, dropped;
 
     for (int i = 0; i < *n; i++) {
-        if (runs[i].hash && !runs[i].finished && !runs[i].failed && runs[i].nepochs == 0)
+        if (runs[i].state && strcmp(runs[i].state, state) == 0)
             sftn_run_free(&runs[i]);
         else
             runs[kept++] = runs[i];
@@ -159,7 +159,7 @@ static void drop_open(sftn_run *runs, int *n)
     dropped = *n - kept;
     *n = kept;
     if (dropped)
-        fprintf(stderr, "sftn: %d training%s not begun\n", dropped, dropped == 1 ? "" : "s");
+        fprintf(stderr, "sftn: %d training%s %s\n", dropped, dropped == 1 ? "" : "s", what);
 }
 
 static int show(const cli_args *args, const table_options *opt)
@@ -174,7 +174,8 @@ static int show(const cli_args *args, const table_options *opt)
     for (int i = 0; i < args->nfiles && status == SFTN_OK; i++)
         status = read_argument(args->file[i], &runs, &n, &err);
     drop_copies(runs, &n);
-    drop_open(runs, &n);
+    drop(runs, &n, "waiting", "not begun"); /* the plan names these */
+    drop(runs, &n, "left out", "not asked for");
     if (status == SFTN_OK && grouped)
         status = sftn_runs_group(runs, n, (sftn_grouping)opt->group, opt->against,
                                  cli_decimal(opt->level), &s, &err);

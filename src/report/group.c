@@ -413,21 +413,32 @@ static bool add_teachers(grouper *w, int students)
     return true;
 }
 
+/* Of each difference there may be a mean over students, and one of the teachers. */
+static bool make_room(grouper *w, const char *against, bool teacher)
+{
+    size_t n = 1;
+
+    for (int g = 0; g < w->s->ngroups; g++)
+        for (int k = 0; k < w->s->ngroups; k++)
+            n += is_reference(w, g, k, against, teacher) ? 3 : 0;
+    w->s->difference = sftn_calloc(n, sizeof *w->s->difference);
+    w->term = sftn_calloc(n, sizeof *w->term);
+    return w->s->difference && w->term;
+}
+
 static sftn_status take_differences(grouper *w, const char *against, sftn_error *err)
 {
     const sftn_run_statistics *s = w->s;
-    bool teacher, ok = true;
+    bool teacher = false, ok = true;
     int students;
     sftn_status status = find_against(w, against, &teacher, err);
 
-    for (int g = 0; g < s->ngroups && !status; g++) {
-        for (int k = 0; k < s->ngroups && ok; k++) {
-            if (!is_reference(w, g, k, against, teacher))
-                continue;
-            ok = add_difference(w, &s->group[g], &s->group[k]);
-            break;
-        }
-    }
+    if (!status)
+        ok = make_room(w, against, teacher);
+    for (int g = 0; g < s->ngroups && !status; g++)
+        for (int k = 0; k < s->ngroups && ok; k++)
+            if (is_reference(w, g, k, against, teacher))
+                ok = add_difference(w, &s->group[g], &s->group[k]);
     students = s->ndifferences;
     if (!status && ok && (teacher || !against))
         ok = add_means(w) && add_teachers(w, students);
@@ -446,13 +457,10 @@ sftn_status sftn_runs_group(const sftn_run *runs, int n, sftn_grouping by, const
         return sftn_fail(err, SFTN_ERR_ARGUMENT,
                          "the level of intervals is %g, expected between 0 and 1", level);
     s->group = sftn_calloc(room, sizeof *s->group);
-    s->difference = sftn_calloc(3 * room, sizeof *s->difference);
     w.teacher = sftn_calloc(room, sizeof *w.teacher);
     w.own = sftn_calloc(room, sizeof *w.own);
     w.first = sftn_calloc(room, sizeof *w.first);
-    w.term = sftn_calloc(3 * room, sizeof *w.term);
-    if (!s->group || !s->difference || !w.teacher || !w.own || !w.first || !w.term ||
-        !take_apart(&w, by) || !collect(&w))
+    if (!s->group || !w.teacher || !w.own || !w.first || !take_apart(&w, by) || !collect(&w))
         status = sftn_fail(err, SFTN_ERR_MEMORY, "runs to be grouped: out of memory");
     if (!status)
         status = check_seeds(&w, err);

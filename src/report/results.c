@@ -97,39 +97,55 @@ static char *copy_text(json_object *row, const char *key)
     return sftn_strdup(text ? text : "");
 }
 
-/* The row's command but for what tells seeds of one training apart. */
-static char *recipe_of(json_object *row)
+/* The row with that text under key, or NULL. */
+static json_object *find_row(json_object *rows, const char *key, const char *text)
+{
+    for (size_t i = 0; text && i < json_object_array_length(rows); i++) {
+        json_object *row = json_object_array_get_idx(rows, i);
+        const char *other = sftn_json_text(row, key);
+
+        if (other && strcmp(other, text) == 0)
+            return row;
+    }
+    return NULL;
+}
+
+/* A word of a command; a network of the same experiment by its group, which seeds share. */
+static void add_word(sftn_strbuf *b, json_object *rows, const char *word)
+{
+    const char *equals = strchr(word, '=');
+    json_object *row = equals ? find_row(rows, "directory", equals + 1) : NULL;
+    const char *group = sftn_json_text(row, "group");
+
+    if (group)
+        sftn_strbuf_add(b, "%.*s=%s ", (int)(equals - word), word, group);
+    else
+        sftn_strbuf_add(b, "%s ", word);
+}
+
+/* The row's command but for what tells seeds of one training apart; NULL: out of memory. */
+static char *recipe_of(json_object *rows, json_object *row)
 {
     const bool taught = sftn_json_text(row, "teacher_run") != NULL;
     char *text = copy_text(row, "command"), *rest = NULL;
     sftn_strbuf b = {0};
 
+    sftn_strbuf_add(&b, "%s", "");
     for (char *word = text ? strtok_r(text, " ", &rest) : NULL; word;
          word = strtok_r(NULL, " ", &rest))
         if (strncmp(word, "--seed=", 7) != 0 && !(taught && strncmp(word, "--teacher=", 10) == 0))
-            sftn_strbuf_add(&b, "%s ", word);
+            add_word(&b, rows, word);
+    if (!text || b.failed)
+        sftn_strbuf_free(&b);
     free(text);
     return b.text;
-}
-
-/* The row of that name, or NULL. */
-static json_object *find_row(json_object *rows, const char *name)
-{
-    for (size_t i = 0; name && i < json_object_array_length(rows); i++) {
-        json_object *row = json_object_array_get_idx(rows, i);
-        const char *other = sftn_json_text(row, "name");
-
-        if (other && strcmp(other, name) == 0)
-            return row;
-    }
-    return NULL;
 }
 
 static bool read_row(json_object *rows, json_object *row, sftn_run *run)
 {
     const char *state = sftn_json_text(row, "state");
     const char *taught_by = sftn_json_text(row, "teacher_run");
-    json_object *teacher = find_row(rows, taught_by);
+    json_object *teacher = find_row(rows, "name", taught_by);
     const char *scheme = sftn_json_text(teacher, "scheme");
 
     run->name = copy_text(row, "name");
@@ -139,11 +155,12 @@ static bool read_row(json_object *rows, json_object *row, sftn_run *run)
     run->description = describe(row);
     run->seed = (int64_t)number(row, "seed");
     run->finished = state && strcmp(state, "done") == 0;
-    run->failed = state && strcmp(state, "failed") == 0;
     run->plain_teacher = scheme && strcmp(scheme, "plain") == 0;
     if (sftn_json_text(row, "hash"))
         run->hash = copy_text(row, "hash");
-    run->recipe = recipe_of(row);
+    if (state)
+        run->state = copy_text(row, "state");
+    run->recipe = recipe_of(rows, row);
     if (taught_by)
         run->teacher = copy_text(teacher ? teacher : row, teacher ? "group" : "teacher_run");
     read_measures(row, run);
@@ -151,7 +168,7 @@ static bool read_row(json_object *rows, json_object *row, sftn_run *run)
         return false;
     read_log(row, run);
     return run->name && run->network && run->data && run->group && run->description &&
-           (run->teacher || !taught_by);
+           (run->state || !state) && run->recipe && (run->teacher || !taught_by);
 }
 
 static sftn_status read_rows(const char *path, json_object *o, sftn_run **runs, int *n,

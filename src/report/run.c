@@ -317,6 +317,7 @@ void sftn_run_free(sftn_run *run)
     free(run->teacher);
     free(run->hash);
     free(run->recipe);
+    free(run->state);
     free(run->epoch);
     memset(run, 0, sizeof *run);
 }

@@ -217,10 +217,9 @@ static void fill_runs(sftn_grid *grid, const sftn_run *runs, int n, sftn_table_f
             if (shown[m])
                 add_value(grid, format, sftn_run_measure(run, (sftn_measure)m), m);
         if (unfinished && readable(format))
-            sftn_grid_cell(grid, "%s",
-                           run->finished ? ""
-                           : run->failed ? "(failed)"
-                                         : "(not finished)");
+            sftn_grid_cell(grid, "%s%s%s", run->finished ? "" : "(",
+                           run->finished ? "" : run->state ? run->state : "not finished",
+                           run->finished ? "" : ")");
         else if (unfinished)
             sftn_grid_cell(grid, "%s", run->finished ? "true" : "false");
     }

@@ -125,6 +125,17 @@ students: [resnet8]\nmethods: {kd: {}, fitnet: {fitnet.pair: stage9}}\n' >cannot
 expect 0 "*
     cannot be built: *the student has no tap \"stage9\"; *" "" run cannot.yaml --dry-run
 
+# A command is given as a shell takes it.
+cat >odd.yaml <<'E_O_F'
+data: {data: shapes, limit: 64, data-path: "it's $HOME"}
+students: [resnet8]
+alone: true
+E_O_F
+plan odd.yaml >odd.out
+grep -qF "sftn train --data=shapes --limit=64 '--data-path=it'\\''s \$HOME' --model=resnet8" odd.out ||
+    fail "a command is not written for a shell: $(<odd.out)"
+grep -q '^odd: 1 training, 0 cached' odd.out || fail "one training is not called so: $(<odd.out)"
+
 # ---- a run, and the same after kills ----
 cat >tiny.yaml <<'E_O_F'
 data: {data: shapes, limit: 64, validation: 16}
@@ -181,6 +192,12 @@ expect 0 "*
 resnet8-kd-of-plain-seed1 *" "" table whole.json
 sed '0,/"state": *"done"/s//"state": "waiting"/; 0,/"epochs": *[0-9]*,/s///' whole.json >begun.json
 expect 0 "run *" "sftn: 1 training not begun" table begun.json
+for state in running stopped failed; do
+    sed "s/waiting/$state/" begun.json >state.json
+    expect 0 "run *plain-seed1 *($state)*" "" table state.json
+done
+sed 's/waiting/left out/' begun.json >state.json
+expect 0 "run *" "sftn: 1 training not asked for" table state.json
 expect 0 "*± *" "" table whole.json --group names
 expect 0 "*" "" table whole.json
 mv stdout once.txt
@@ -189,7 +206,9 @@ same_files once.txt stdout
 sed 's/"hash": *"./&0/' whole.json >other.json
 expect 1 "" "sftn: *-seed1 and *-seed1 have one name, and differ in more than the seed: *" \
     table whole.json other.json --group seeds
-sed 's/-seed1"/-seed2"/; s/"seed": *1,/"seed": 2,/; s/--seed=1/--seed=2/; s/"hash": *"./&0/' whole.json >more.json
+sed 's/-seed1"/-seed2"/; s/"seed": *1,/"seed": 2,/; s/--seed=1/--seed=2/; s/"hash": *"./&0/
+    s/"directory": *"cache/&2/; s/--init-from=cache/&2/' whole.json >more.json
+[[ $(grep -c 'init-from=cache2/' more.json) -eq 1 ]] || fail "no teacher starts from another network"
 expect 0 "*
 plain  *2  *" "" table whole.json more.json --group seeds
 sed -i 's/--epochs=/&1/' more.json

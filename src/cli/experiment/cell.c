@@ -243,15 +243,37 @@ static bool make_line(const cells *all, cell *c)
     return ok && add_defaults(c);
 }
 
-void cell_command(const cell *c, char *buf, size_t size)
+/* A word as a shell takes it. */
+static void put_word(FILE *f, const char *word)
 {
-    size_t used = (size_t)snprintf(buf, size, "sftn");
-
-    for (int i = 0; i < c->argc && used < size; i++) {
-        const char *quote = strpbrk(c->argv[i], " \t\"'$&;()*?<>|\\") ? "'" : "";
-
-        used += (size_t)snprintf(buf + used, size - used, " %s%s%s", quote, c->argv[i], quote);
+    if (!strpbrk(word, " \t\n\"'`$&;()*?[]{}<>|~#!\\")) {
+        fputs(word, f);
+        return;
     }
+    fputc('\'', f);
+    for (const char *c = word; *c; c++)
+        if (*c == '\'')
+            fputs("'\\''", f);
+        else
+            fputc(*c, f);
+    fputc('\'', f);
+}
+
+char *cell_command(const cell *c)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+
+    if (!f)
+        return NULL;
+    fputs("sftn", f);
+    for (int i = 0; i < c->argc; i++) {
+        fputc(' ', f);
+        put_word(f, c->argv[i]);
+    }
+    fclose(f);
+    return text;
 }
 
 bool cell_parse(const cell *c, cli_training *t, int *code)

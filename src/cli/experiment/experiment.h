@@ -168,8 +168,8 @@ void cells_free(cells *c);
 void cells_check(const study *s, const cells *c, problems *p);
 /* Command lines, hashes, directories below cache.  False with *code set after an error. */
 bool cells_identify(cells *c, const char *cache, int *code);
-/* The command of a cell's training as a line to type. */
-void cell_command(const cell *c, char *buf, size_t size);
+/* The command of a cell's training as a line to type, owned by the caller; NULL: out of memory. */
+char *cell_command(const cell *c);
 /* Its training as parsed from its command line; cli_args_free(&t->args) afterwards. */
 bool cell_parse(const cell *c, cli_training *t, int *code);
 /* SHA-256 in hexadecimal of a text. */

@@ -348,7 +348,7 @@ void plan_print(const study *s, const cells *all, const run_options *o)
     }
     for (int i = 0; i < all->n; i++) {
         const cell *c = &all->list[i];
-        char line[4096];
+        char *line;
 
         if (!is_listed(all, c, o))
             continue;
@@ -363,12 +363,13 @@ void plan_print(const study *s, const cells *all, const run_options *o)
             printf("    cannot be built: %s\n", c->cannot);
         if (c->state == CELL_FAILED)
             printf("    %s\n", c->error.text);
-        cell_command(c, line, sizeof line);
-        if (o->dry_run)
+        line = o->dry_run ? cell_command(c) : NULL;
+        if (line)
             printf("    %s\n", line);
+        free(line);
     }
     cli_format_duration(total, time, sizeof time);
-    printf("%s: %d trainings, %d cached, %d to do", s->name, n, done, open);
+    printf("%s: %d training%s, %d cached, %d to do", s->name, n, n == 1 ? "" : "s", done, open);
     if (left > 0)
         printf(", %d not asked for", left);
     if (open > unknown)

@@ -49,7 +49,7 @@ static const char *scheme_of(const cell *c)
 static void add_identity(const cells *all, const cell *c, json_object *o)
 {
     static const char *const kinds[] = {"teacher", "alone", "student"};
-    char line[4096];
+    char *line = cell_command(c);
 
     add_string(o, "name", c->name);
     add_string(o, "group", c->group);
@@ -66,8 +66,8 @@ static void add_identity(const cells *all, const cell *c, json_object *o)
         add_string(o, "teacher_run", all->list[c->teacher].name);
         json_object_object_add(o, "teacher_options", varying(&all->list[c->teacher]));
     }
-    cell_command(c, line, sizeof line);
     add_string(o, "command", line);
+    free(line);
     add_string(o, "hash", c->hash);
     add_string(o, "directory", c->dir);
 }

@@ -27,11 +27,11 @@ static const cli_usage usage = {
         "on the teacher's stages and are trained with it.  The run directory receives the\n"
         "teacher as model.safetensors, under plain names, and its branches as\n"
         "branches.safetensors.\n\n"
-        "A friendly teacher pays where training is long enough for an ordinary one to fit its\n"
-        "training images, its training accuracy near 100 %: the friendly one then knows more\n"
-        "and teaches better.  In a training too short for that it is the weaker teacher, and\n"
-        "so is its student; then take --scheme plain, or the milder --lambda-kl 0.3.\n"
-        "docs/study.md has the measurements.",
+        "A friendly teacher pays where training goes on well after an ordinary one has fitted\n"
+        "its training images (training accuracy near 100 %): the friendly one then knows more\n"
+        "and teaches better.  Where training ends just then, it knows more and teaches as well;\n"
+        "in a shorter one it is the weaker teacher and its student the weaker student: take\n"
+        "--scheme plain, or the milder --lambda-kl 0.3.  docs/study.md has the measurements.",
 };
 
 const char *cli_training_student(const cli_training *t)

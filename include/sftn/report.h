@@ -36,11 +36,11 @@ typedef struct sftn_run {
     char *group, *teacher;
     bool plain_teacher; /* the teacher called so was trained by itself */
     char *hash;         /* an experiment's, of all that determines the network; NULL: not known */
-    char *recipe; /* an experiment's command without the seed and the teacher's file; likewise */
+    char *recipe; /* an experiment's command but for what differs between seeds; likewise */
     int nepochs;  /* lines of the log */
     sftn_run_epoch *epoch;
     bool finished; /* has a summary: `result` is set */
-    char *state;   /* an experiment's word: "done", "failed", "waiting" ...; NULL: of none */
+    char *state;   /* an experiment's word: done, failed, running ...; NULL: not of one */
     sftn_train_result result;
     double teacher_top1; /* its teacher's on the test images, percent; negative: not measured */
     bool compared;       /* `similarity` with its teacher is set */

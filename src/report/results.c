@@ -97,47 +97,58 @@ static char *copy_text(json_object *row, const char *key)
     return sftn_strdup(text ? text : "");
 }
 
-/* The row with that text under key, or NULL. */
-static json_object *find_row(json_object *rows, const char *key, const char *text)
+/* The row of that name, or NULL. */
+static json_object *find_row(json_object *rows, const char *name)
 {
-    for (size_t i = 0; text && i < json_object_array_length(rows); i++) {
+    for (size_t i = 0; name && i < json_object_array_length(rows); i++) {
         json_object *row = json_object_array_get_idx(rows, i);
-        const char *other = sftn_json_text(row, key);
+        const char *other = sftn_json_text(row, "name");
 
-        if (other && strcmp(other, text) == 0)
+        if (other && strcmp(other, name) == 0)
             return row;
     }
     return NULL;
 }
 
-/* A word of a command; a network of the same experiment by its group, which seeds share. */
-static void add_word(sftn_strbuf *b, json_object *rows, const char *word)
+/* The row in whose directory's name text begins, and how long that is; or NULL. */
+static json_object *find_directory(json_object *rows, const char *text, size_t *length)
 {
-    const char *equals = strchr(word, '=');
-    json_object *row = equals ? find_row(rows, "directory", equals + 1) : NULL;
-    const char *group = sftn_json_text(row, "group");
+    for (size_t i = 0; i < json_object_array_length(rows); i++) {
+        json_object *row = json_object_array_get_idx(rows, i);
+        const char *dir = sftn_json_text(row, "directory");
 
-    if (group)
-        sftn_strbuf_add(b, "%.*s=%s ", (int)(equals - word), word, group);
-    else
-        sftn_strbuf_add(b, "%s ", word);
+        *length = dir ? strlen(dir) : 0;
+        if (*length && strncmp(text, dir, *length) == 0)
+            return row;
+    }
+    return NULL;
 }
 
-/* The row's command but for what tells seeds of one training apart; NULL: out of memory. */
-static char *recipe_of(json_object *rows, json_object *row)
+/*
+ * A command but for what tells seeds of one training apart: without its seed, and networks of the
+ * same experiment called by their groups.  NULL: out of memory.
+ */
+static char *recipe_of(json_object *rows, const char *command)
 {
-    const bool taught = sftn_json_text(row, "teacher_run") != NULL;
-    char *text = copy_text(row, "command"), *rest = NULL;
+    static const char seed[] = "--seed=";
     sftn_strbuf b = {0};
+    char before = 0;
 
-    sftn_strbuf_add(&b, "%s", "");
-    for (char *word = text ? strtok_r(text, " ", &rest) : NULL; word;
-         word = strtok_r(NULL, " ", &rest))
-        if (strncmp(word, "--seed=", 7) != 0 && !(taught && strncmp(word, "--teacher=", 10) == 0))
-            add_word(&b, rows, word);
-    if (!text || b.failed)
+    while (*command) {
+        size_t length = 1;
+        json_object *row = before == '=' ? find_directory(rows, command, &length) : NULL;
+
+        if (row)
+            sftn_strbuf_add(&b, "%s", sftn_json_text(row, "group"));
+        else if (strncmp(command, seed, strlen(seed)) == 0)
+            length = strcspn(command, " ");
+        else
+            sftn_strbuf_add(&b, "%.*s", (int)(length = 1), command);
+        before = command[length - 1];
+        command += length;
+    }
+    if (b.failed)
         sftn_strbuf_free(&b);
-    free(text);
     return b.text;
 }
 
@@ -145,7 +156,8 @@ static bool read_row(json_object *rows, json_object *row, sftn_run *run)
 {
     const char *state = sftn_json_text(row, "state");
     const char *taught_by = sftn_json_text(row, "teacher_run");
-    json_object *teacher = find_row(rows, "name", taught_by);
+    const char *command = sftn_json_text(row, "command");
+    json_object *teacher = find_row(rows, taught_by);
     const char *scheme = sftn_json_text(teacher, "scheme");
 
     run->name = copy_text(row, "name");
@@ -160,7 +172,8 @@ static bool read_row(json_object *rows, json_object *row, sftn_run *run)
         run->hash = copy_text(row, "hash");
     if (state)
         run->state = copy_text(row, "state");
-    run->recipe = recipe_of(rows, row);
+    if (command)
+        run->recipe = recipe_of(rows, command);
     if (taught_by)
         run->teacher = copy_text(teacher ? teacher : row, teacher ? "group" : "teacher_run");
     read_measures(row, run);
@@ -168,7 +181,7 @@ static bool read_row(json_object *rows, json_object *row, sftn_run *run)
         return false;
     read_log(row, run);
     return run->name && run->network && run->data && run->group && run->description &&
-           (run->state || !state) && run->recipe && (run->teacher || !taught_by);
+           (run->state || !state) && (run->recipe || !command) && (run->teacher || !taught_by);
 }
 
 static sftn_status read_rows(const char *path, json_object *o, sftn_run **runs, int *n,

@@ -216,12 +216,12 @@ static void fill_runs(sftn_grid *grid, const sftn_run *runs, int n, sftn_table_f
         for (int m = 0; m < SFTN_MEASURES; m++)
             if (shown[m])
                 add_value(grid, format, sftn_run_measure(run, (sftn_measure)m), m);
-        if (unfinished && readable(format))
-            sftn_grid_cell(grid, "%s%s%s", run->finished ? "" : "(",
-                           run->finished ? "" : run->state ? run->state : "not finished",
-                           run->finished ? "" : ")");
-        else if (unfinished)
+        if (unfinished && !readable(format))
             sftn_grid_cell(grid, "%s", run->finished ? "true" : "false");
+        else if (unfinished && run->finished)
+            sftn_grid_cell(grid, "%s", "");
+        else if (unfinished)
+            sftn_grid_cell(grid, "(%s)", run->state ? run->state : "not finished");
     }
 }
 

@@ -341,21 +341,14 @@ TEST(results_of_an_experiment_are_grouped_like_runs)
     sftn_runs_free(run, n);
 }
 
-/* A row of a student by kd, of a teacher called so. */
-static sftn_run *add_row(runs *r, const char *teacher, bool plain, double top1)
+/* A row of a student by kd, called group, of a teacher called so. */
+static void add_row(runs *r, char *group, char *teacher, bool plain, double top1)
 {
-    static const char *const groups[][2] = {{"slow", "kd-of-slow"},
-                                            {"fast", "kd-of-fast"},
-                                            {"friendly", "kd-of-friendly"}};
     sftn_run *run = add_run(r, "x-seed1", 1, top1, "{\"student\":\"s\",\"method\":\"kd\"}");
 
-    for (size_t i = 0; i < 3; i++)
-        if (strcmp(groups[i][0], teacher) == 0) {
-            run->teacher = (char *)(uintptr_t)groups[i][0];
-            run->group = (char *)(uintptr_t)groups[i][1];
-        }
+    run->group = group;
+    run->teacher = teacher;
     run->plain_teacher = plain;
-    return run;
 }
 
 TEST(every_ordinary_teacher_is_compared_with)
@@ -363,9 +356,9 @@ TEST(every_ordinary_teacher_is_compared_with)
     runs r = {0};
     sftn_run_statistics s;
 
-    add_row(&r, "slow", true, 50.0);
-    add_row(&r, "fast", true, 55.0);
-    add_row(&r, "friendly", false, 60.0);
+    add_row(&r, "kd-of-slow", "slow", true, 50.0);
+    add_row(&r, "kd-of-fast", "fast", true, 55.0);
+    add_row(&r, "kd-of-friendly", "friendly", false, 60.0);
     s = group(&r, SFTN_GROUP_SEEDS, NULL);
     CHECK_INT(s.ndifferences, 2);
     CHECK_TEXT(s.difference[0].label, "kd-of-friendly");
@@ -386,8 +379,8 @@ TEST(seeds_may_start_from_networks_of_their_own)
 {
     static const char *const row =
         "%s{\"name\": \"%s-seed%d\", \"group\": \"%s\", \"kind\": \"teacher\", \"seed\": %d,"
-        " \"hash\": \"%s%d\", \"directory\": \"cache/%s%d\", \"state\": \"done\","
-        " \"epochs\": 9, \"test_top1\": 70, \"command\": \"sftn teach --seed=%d%s%s%d\"}";
+        " \"hash\": \"%s%d\", \"directory\": \"my cache/%s%d\", \"state\": \"done\","
+        " \"epochs\": 9, \"test_top1\": 70, \"command\": \"sftn teach --seed=%d%s%s%d'\"}";
     char text[4096] = "{\"runs\": [";
     size_t used = strlen(text);
     sftn_run_statistics s;
@@ -397,10 +390,10 @@ TEST(seeds_may_start_from_networks_of_their_own)
 
     for (int seed = 1; seed <= 2; seed++) {
         used += (size_t)snprintf(text + used, sizeof text - used, row, seed > 1 ? "," : "", "first",
-                                 seed, "first", seed, "a", seed, "a", seed, seed, "", " --pad=", 4);
+                                 seed, "first", seed, "a", seed, "a", seed, seed, " '", "--pad=", 4);
         used += (size_t)snprintf(text + used, sizeof text - used, row, ",", "second", seed,
-                                 "second", seed, "b", seed, "b", seed, seed, " --init-from=",
-                                 "cache/a", seed);
+                                 "second", seed, "b", seed, "b", seed, seed, " '--init-from=",
+                                 "my cache/a", seed);
     }
     snprintf(text + used, sizeof text - used, "]}");
     CHECK_OK(sftn_results_read(write_file("from.json", text), &run, &n, &err), &err);
@@ -410,7 +403,7 @@ TEST(seeds_may_start_from_networks_of_their_own)
     CHECK_INT(s.group[1].sample[SFTN_MEASURE_LAST].n, 2);
     sftn_run_statistics_free(&s);
     sftn_runs_free(run, n);
-    *strstr(text, "=cache/a2") = '2'; /* no network of the file */
+    *strstr(text, "=my cache/a2") = '2'; /* no network of the file */
     CHECK_OK(sftn_results_read(write_file("from.json", text), &run, &n, &err), &err);
     CHECK_FAILS(sftn_runs_group(run, n, SFTN_GROUP_SEEDS, NULL, 0.95, &s, &err), SFTN_ERR_ARGUMENT,
                 &err, "second-seed1 and second-seed2 have one name, and differ in more than");

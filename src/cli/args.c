@@ -52,6 +52,21 @@ int cli_fail(const sftn_error *err)
     return CLI_FAILED;
 }
 
+void cli_write_word(FILE *f, const char *word)
+{
+    if (*word && !strpbrk(word, " \t\n\"'`$&;()*?[]{}<>|~#!\\")) {
+        fputs(word, f);
+        return;
+    }
+    fputc('\'', f);
+    for (const char *c = word; *c; c++)
+        if (*c == '\'')
+            fputs("'\\''", f);
+        else
+            fputc(*c, f);
+    fputc('\'', f);
+}
+
 int cli_misuse(const char *format, ...)
 {
     va_list list;

@@ -97,6 +97,9 @@ bool cli_wants_help(int argc, char **argv);
 int cli_fail(const sftn_error *err);
 int cli_misuse(const char *format, ...) SFTN_PRINTF(1, 2);
 
+/* Writes a word of a command as a shell takes it, in quotes where it needs them. */
+void cli_write_word(FILE *f, const char *word);
+
 /* A float option as the decimal that was typed: 0.05f gives 0.05. */
 double cli_decimal(float x);
 

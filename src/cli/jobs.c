@@ -82,12 +82,11 @@ static void print_resume_line(const cli_run *run)
 
     fprintf(stderr, "sftn: go on with: sftn");
     for (int i = 0; i < run->argc; i++) {
-        const char *quote = strpbrk(run->argv[i], " \t\"'$&;()*?<>|\\") ? "'" : "";
-
         if (strcmp(run->argv[i], "--overwrite") == 0)
             continue;
         given = given || strcmp(run->argv[i], "--resume") == 0;
-        fprintf(stderr, " %s%s%s", quote, run->argv[i], quote);
+        fputc(' ', stderr);
+        cli_write_word(stderr, run->argv[i]);
     }
     fprintf(stderr, "%s\n", given ? "" : " --resume");
 }

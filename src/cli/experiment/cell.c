@@ -243,22 +243,6 @@ static bool make_line(const cells *all, cell *c)
     return ok && add_defaults(c);
 }
 
-/* A word as a shell takes it. */
-static void put_word(FILE *f, const char *word)
-{
-    if (!strpbrk(word, " \t\n\"'`$&;()*?[]{}<>|~#!\\")) {
-        fputs(word, f);
-        return;
-    }
-    fputc('\'', f);
-    for (const char *c = word; *c; c++)
-        if (*c == '\'')
-            fputs("'\\''", f);
-        else
-            fputc(*c, f);
-    fputc('\'', f);
-}
-
 char *cell_command(const cell *c)
 {
     char *text = NULL;
@@ -270,7 +254,7 @@ char *cell_command(const cell *c)
     fputs("sftn", f);
     for (int i = 0; i < c->argc; i++) {
         fputc(' ', f);
-        put_word(f, c->argv[i]);
+        cli_write_word(f, c->argv[i]);
     }
     fclose(f);
     return text;

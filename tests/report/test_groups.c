@@ -1,4 +1,5 @@
 /* Runs grouped by seeds and by names, their differences and tables, from runs made by hand. */
+#include "base/base.h"
 #include "test.h"
 
 #include "sftn/report.h"
@@ -374,40 +375,48 @@ TEST(every_ordinary_teacher_is_compared_with)
     sftn_run_statistics_free(&s);
 }
 
+/* A row of a teacher that starts from the one of a group, of the same seed, or from none (NULL). */
+static void write_row(sftn_strbuf *b, const char *group, int seed, const char *from)
+{
+    sftn_strbuf_add(b, "{\"name\": \"%s-seed%d\", \"group\": \"%s\", ", group, seed, group);
+    sftn_strbuf_add(b, "\"seed\": %d, \"hash\": \"%s%d\", ", seed, group, seed);
+    sftn_strbuf_add(b, "\"directory\": \"my cache/%s%d\", ", group, seed);
+    sftn_strbuf_add(b, "\"state\": \"done\", \"epochs\": 9, \"test_top1\": 70, ");
+    sftn_strbuf_add(b, "\"command\": \"sftn teach --seed=%d", seed);
+    if (from)
+        sftn_strbuf_add(b, " '--init-from=my cache/%s%d'", from, seed);
+    sftn_strbuf_add(b, "\"}");
+}
+
 /* Networks of the same file that a command starts from are told by groups, not directories. */
 TEST(seeds_may_start_from_networks_of_their_own)
 {
-    static const char *const row =
-        "%s{\"name\": \"%s-seed%d\", \"group\": \"%s\", \"kind\": \"teacher\", \"seed\": %d,"
-        " \"hash\": \"%s%d\", \"directory\": \"my cache/%s%d\", \"state\": \"done\","
-        " \"epochs\": 9, \"test_top1\": 70, \"command\": \"sftn teach --seed=%d%s%s%d'\"}";
-    char text[4096] = "{\"runs\": [";
-    size_t used = strlen(text);
+    sftn_strbuf b = {0};
     sftn_run_statistics s;
     sftn_error err = {0};
     sftn_run *run;
     int n;
 
+    sftn_strbuf_add(&b, "{\"runs\": [");
     for (int seed = 1; seed <= 2; seed++) {
-        used += (size_t)snprintf(text + used, sizeof text - used, row, seed > 1 ? "," : "", "first",
-                                 seed, "first", seed, "a", seed, "a", seed, seed, " '", "--pad=", 4);
-        used += (size_t)snprintf(text + used, sizeof text - used, row, ",", "second", seed,
-                                 "second", seed, "b", seed, "b", seed, seed, " '--init-from=",
-                                 "my cache/a", seed);
+        write_row(&b, "first", seed, NULL);
+        sftn_strbuf_add(&b, ", ");
+        write_row(&b, "second", seed, "first");
+        sftn_strbuf_add(&b, "%s", seed == 1 ? ", " : "]}");
     }
-    snprintf(text + used, sizeof text - used, "]}");
-    CHECK_OK(sftn_results_read(write_file("from.json", text), &run, &n, &err), &err);
+    CHECK_OK(sftn_results_read(write_file("from.json", b.text), &run, &n, &err), &err);
     CHECK_INT(n, 4);
     CHECK_OK(sftn_runs_group(run, n, SFTN_GROUP_SEEDS, NULL, 0.95, &s, &err), &err);
     CHECK_INT(s.ngroups, 2);
     CHECK_INT(s.group[1].sample[SFTN_MEASURE_LAST].n, 2);
     sftn_run_statistics_free(&s);
     sftn_runs_free(run, n);
-    *strstr(text, "=my cache/a2") = '2'; /* no network of the file */
-    CHECK_OK(sftn_results_read(write_file("from.json", text), &run, &n, &err), &err);
+    *strstr(b.text, "my cache/first2'") = 'M'; /* no network of the file */
+    CHECK_OK(sftn_results_read(write_file("from.json", b.text), &run, &n, &err), &err);
     CHECK_FAILS(sftn_runs_group(run, n, SFTN_GROUP_SEEDS, NULL, 0.95, &s, &err), SFTN_ERR_ARGUMENT,
                 &err, "second-seed1 and second-seed2 have one name, and differ in more than");
     sftn_runs_free(run, n);
+    sftn_strbuf_free(&b);
 }
 
 TEST(a_file_without_results_is_told)

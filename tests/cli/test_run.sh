@@ -207,7 +207,7 @@ sed 's/"hash": *"./&0/' whole.json >other.json
 expect 1 "" "sftn: *-seed1 and *-seed1 have one name, and differ in more than the seed: *" \
     table whole.json other.json --group seeds
 sed 's/-seed1"/-seed2"/; s/"seed": *1,/"seed": 2,/; s/--seed=1/--seed=2/; s/"hash": *"./&0/
-    s/"directory": *"cache/&2/; s/--init-from=cache/&2/' whole.json >more.json
+    s/"directory": *"cache/&2/; s/--init-from=cache/&2/; s/--teacher=cache/&2/' whole.json >more.json
 [[ $(grep -c 'init-from=cache2/' more.json) -eq 1 ]] || fail "no teacher starts from another network"
 expect 0 "*
 plain  *2  *" "" table whole.json more.json --group seeds

@@ -110,15 +110,14 @@ static json_object *find_row(json_object *rows, const char *name)
     return NULL;
 }
 
-/* The row in whose directory's name text begins, and how long that is; or NULL. */
-static json_object *find_directory(json_object *rows, const char *text, size_t *length)
+/* The row with whose directory text begins, or NULL. */
+static json_object *find_directory(json_object *rows, const char *text)
 {
     for (size_t i = 0; i < json_object_array_length(rows); i++) {
         json_object *row = json_object_array_get_idx(rows, i);
         const char *dir = sftn_json_text(row, "directory");
 
-        *length = dir ? strlen(dir) : 0;
-        if (*length && strncmp(text, dir, *length) == 0)
+        if (dir && *dir && strncmp(text, dir, strlen(dir)) == 0)
             return row;
     }
     return NULL;
@@ -134,16 +133,20 @@ static char *recipe_of(json_object *rows, const char *command)
     sftn_strbuf b = {0};
     char before = 0;
 
+    sftn_strbuf_add(&b, "%s", ""); /* also of an empty command there is a text */
     while (*command) {
+        json_object *row = before == '=' ? find_directory(rows, command) : NULL;
+        const char *group = sftn_json_text(row, "group");
         size_t length = 1;
-        json_object *row = before == '=' ? find_directory(rows, command, &length) : NULL;
 
-        if (row)
-            sftn_strbuf_add(&b, "%s", sftn_json_text(row, "group"));
-        else if (strncmp(command, seed, strlen(seed)) == 0)
+        if (group) {
+            length = strlen(sftn_json_text(row, "directory"));
+            sftn_strbuf_add(&b, "%s", group);
+        } else if (strncmp(command, seed, strlen(seed)) == 0) {
             length = strcspn(command, " ");
-        else
-            sftn_strbuf_add(&b, "%.*s", (int)(length = 1), command);
+        } else {
+            sftn_strbuf_add(&b, "%c", *command);
+        }
         before = command[length - 1];
         command += length;
     }

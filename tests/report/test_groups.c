@@ -419,6 +419,22 @@ TEST(seeds_may_start_from_networks_of_their_own)
     sftn_strbuf_free(&b);
 }
 
+TEST(an_empty_command_is_read)
+{
+    sftn_error err = {0};
+    sftn_run *run;
+    int n;
+
+    CHECK_OK(sftn_results_read(write_file("empty.json",
+                                          "{\"runs\": [{\"name\": \"a-seed1\", \"group\": \"a\","
+                                          " \"command\": \"\"}]}"),
+                               &run, &n, &err),
+             &err);
+    CHECK_INT(n, 1);
+    CHECK_TEXT(run[0].recipe, "");
+    sftn_runs_free(run, n);
+}
+
 TEST(a_file_without_results_is_told)
 {
     sftn_error err = {0};

@@ -79,7 +79,7 @@ SFTN_API sftn_status sftn_results_read(const char *path, sftn_run **runs, int *n
  * mean.  NaN where there is none: the mean of no number; the other three of fewer than two.
  */
 typedef struct sftn_sample {
-    int n;
+    int n, above, below; /* how many there are, above zero, below zero */
     double mean, sd, low, high;
 } sftn_sample;
 
@@ -158,10 +158,13 @@ typedef enum sftn_table_format {
 /* One line for each run; *text is owned by the caller (free). */
 SFTN_API sftn_status sftn_runs_table(const sftn_run *runs, int n, sftn_table_format format,
                                      char **text, sftn_error *err);
-/* One line for each group of the same runs, and one for each difference. */
+/*
+ * One line for each group of the same runs, and one for each difference; as text, then also what
+ * the differences say, in sentences made from them: "higher" or "lower" where the interval leaves
+ * out zero, "no difference shown" where it holds it.
+ */
 SFTN_API sftn_status sftn_groups_table(const sftn_run *runs, const sftn_run_statistics *s,
                                        sftn_table_format format, char **text, sftn_error *err);
-
 typedef enum sftn_plot_kind {
     SFTN_PLOT_CURVES,      /* accuracy by epoch; of groups mean and standard deviation */
     SFTN_PLOT_INTERVALS,   /* a row for each group: mean, its interval, single seeds */

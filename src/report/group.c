@@ -14,26 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- measures ---- */
-
-double sftn_run_measure(const sftn_run *run, sftn_measure measure)
-{
-    const sftn_run_epoch *last = run->nepochs ? &run->epoch[run->nepochs - 1] : NULL;
-    double x = -1.0;
-
-    switch (measure) {
-    case SFTN_MEASURE_LAST:
-        x = run->finished ? run->result.last_top1 : last ? last->test_top1 : -1.0;
-        break;
-    case SFTN_MEASURE_BEST: x = run->finished ? run->result.best_test_top1 : -1.0; break;
-    case SFTN_MEASURE_TRAIN: x = last ? last->train_top1 : -1.0; break;
-    case SFTN_MEASURE_AGREEMENT: x = run->compared ? run->similarity.agreement : -1.0; break;
-    case SFTN_MEASURE_KL: return run->compared ? run->similarity.kl_teacher_student : NAN;
-    default: break;
-    }
-    return x >= 0.0 ? x : NAN;
-}
-
 /* ---- samples ---- */
 
 /* The runs of one seed. */

@@ -50,8 +50,11 @@ sftn_sample sftn_sample_of(const double *x, int n, double level)
     sftn_sample s = {.n = n, .mean = NAN, .sd = NAN, .low = NAN, .high = NAN};
     double sum = 0.0, squares = 0.0, half;
 
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         sum += x[i];
+        s.above += x[i] > 0.0;
+        s.below += x[i] < 0.0;
+    }
     if (n > 0)
         s.mean = sum / n;
     if (n < 2)

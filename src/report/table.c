@@ -5,6 +5,7 @@
  * are rounded.  CSV and JSON are for programs: always the same members, numbers to nine digits.
  */
 #include "report/grid.h"
+#include "report/measure.h"
 
 #include "task/task.h"
 
@@ -12,17 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const struct {
-    const char *key, *title, *unit;
-    int decimals;
-} measures[SFTN_MEASURES] = {
-    [SFTN_MEASURE_LAST] = {"test_top1", "test, last epoch", " %", 2},
-    [SFTN_MEASURE_BEST] = {"best_test_top1", "test, best on validation", " %", 2},
-    [SFTN_MEASURE_TRAIN] = {"train_top1", "training", " %", 2},
-    [SFTN_MEASURE_AGREEMENT] = {"agreement", "agreement", " %", 2},
-    [SFTN_MEASURE_KL] = {"kl_teacher_student", "KL", "", 4},
-};
 
 static bool readable(sftn_table_format format)
 {
@@ -57,7 +47,7 @@ static json_object *sample_object(const sftn_sample *s)
 static void add_samples(json_object *o, const sftn_sample *sample)
 {
     for (int m = 0; m < SFTN_MEASURES; m++)
-        json_object_object_add(o, measures[m].key,
+        json_object_object_add(o, sftn_measures[m].key,
                                sample[m].n > 0 ? sample_object(&sample[m]) : NULL);
 }
 
@@ -73,7 +63,7 @@ static json_object *run_object(const sftn_run *run)
         o, "epochs", json_object_new_int64(run->nepochs ? run->epoch[run->nepochs - 1].epoch : 0));
     json_object_object_add(o, "finished", json_object_new_boolean(run->finished));
     for (int m = 0; m < SFTN_MEASURES; m++)
-        sftn_json_add_number(o, measures[m].key, sftn_run_measure(run, (sftn_measure)m));
+        sftn_json_add_number(o, sftn_measures[m].key, sftn_run_measure(run, (sftn_measure)m));
     json_object_object_add(o, "description",
                            run->description ? json_tokener_parse(run->description) : NULL);
     return o;
@@ -126,7 +116,7 @@ static void add_value(sftn_grid *grid, sftn_table_format format, double x, int m
     else if (isnan(x))
         sftn_grid_cell(grid, "-");
     else
-        sftn_grid_cell(grid, "%.*f%s", measures[m].decimals, x, measures[m].unit);
+        sftn_grid_cell(grid, "%.*f%s", sftn_measures[m].decimals, x, sftn_measures[m].unit);
 }
 
 static void sample_columns(sftn_grid *grid, sftn_table_format format, int m)
@@ -135,11 +125,11 @@ static void sample_columns(sftn_grid *grid, sftn_table_format format, int m)
     char title[64];
 
     if (readable(format)) {
-        sftn_grid_column(grid, true, measures[m].title);
+        sftn_grid_column(grid, true, sftn_measures[m].title);
         return;
     }
     for (size_t i = 0; i < SFTN_COUNT(part); i++) {
-        snprintf(title, sizeof title, "%s_%s", measures[m].key, part[i]);
+        snprintf(title, sizeof title, "%s_%s", sftn_measures[m].key, part[i]);
         sftn_grid_column(grid, true, title);
     }
 }
@@ -149,7 +139,7 @@ static void add_sample(sftn_grid *grid, sftn_table_format format, const sftn_sam
                        bool difference)
 {
     const double part[] = {s->mean, s->sd, s->low, s->high};
-    const int d = measures[m].decimals;
+    const int d = sftn_measures[m].decimals;
 
     if (!readable(format)) {
         sftn_grid_cell(grid, "%d", s->n);
@@ -162,9 +152,9 @@ static void add_sample(sftn_grid *grid, sftn_table_format format, const sftn_sam
     } else if (difference) {
         sftn_grid_cell(grid, "%+.*f (%+.*f to %+.*f)", d, s->mean, d, s->low, d, s->high);
     } else if (s->n == 1) {
-        sftn_grid_cell(grid, "%.*f%s", d, s->mean, measures[m].unit);
+        sftn_grid_cell(grid, "%.*f%s", d, s->mean, sftn_measures[m].unit);
     } else {
-        sftn_grid_cell(grid, "%.*f ± %.*f%s", d, s->mean, d, s->sd, measures[m].unit);
+        sftn_grid_cell(grid, "%.*f ± %.*f%s", d, s->mean, d, s->sd, sftn_measures[m].unit);
     }
 }
 
@@ -197,7 +187,8 @@ static void fill_runs(sftn_grid *grid, const sftn_run *runs, int n, sftn_table_f
     for (int m = 0; m < SFTN_MEASURES; m++) {
         shown[m] = !readable(format) || any_run_has(runs, n, m);
         if (shown[m])
-            sftn_grid_column(grid, true, readable(format) ? measures[m].title : measures[m].key);
+            sftn_grid_column(grid, true,
+                             readable(format) ? sftn_measures[m].title : sftn_measures[m].key);
     }
     unfinished = !readable(format) || any_unfinished(runs, n);
     if (unfinished)
@@ -377,6 +368,8 @@ static void write_grids(const sftn_run_statistics *s, sftn_table_format format, 
                         "- where one pair tells nothing), percentages in points\n",
                         100.0 * s->level);
     }
+    if (format == SFTN_TABLE_TEXT)
+        sftn_write_words(s, out);
 }
 
 static json_object *statistics_object(const sftn_run *runs, const sftn_run_statistics *s)

@@ -41,6 +41,15 @@ TEST(a_sample_has_mean_deviation_and_interval)
     CHECK_NEAR(s.mean - s.low, s.high - s.mean, 1e-12);
 }
 
+TEST(a_sample_counts_what_lies_above_and_below_zero)
+{
+    const double x[] = {-1.0, 0.0, 2.0, 3.0};
+    const sftn_sample s = sftn_sample_of(x, 4, 0.95);
+
+    CHECK_INT(s.above, 2);
+    CHECK_INT(s.below, 1);
+}
+
 TEST(one_number_has_no_interval_and_none_no_mean)
 {
     const double x = 5.0;

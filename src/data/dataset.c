@@ -71,7 +71,22 @@ static int list_members(const sftn_source *s, sftn_member members[SFTN_MAX_MEMBE
     return n;
 }
 
-/* The directory or archive to read s from: given, or in the data home. */
+/* Where Debian's packages of data sets put their files. */
+static const char packages_home[] = "/usr/share/datasets";
+
+static sftn_status not_found(const sftn_source *s, const char *home, sftn_error *err)
+{
+    char package[128] = "";
+
+    if (s->package)
+        snprintf(package, sizeof(package), "Debian's package %s brings it, ", s->package);
+    return sftn_fail(err, SFTN_ERR_FILE,
+                     "%s is not in %s (looked for %s, a directory or an archive); "
+                     "%s`sftn data get %s` downloads it, `--data-path` says where it is",
+                     s->name, home, s->places[0], package, s->name);
+}
+
+/* The directory or archive to read s from: given, in the data home, or a package's. */
 static sftn_status locate(const sftn_source *s, const char *path, char found[PATH_MAX],
                           sftn_error *err)
 {
@@ -82,10 +97,10 @@ static sftn_status locate(const sftn_source *s, const char *path, char found[PAT
         sftn_data_home(home, sizeof(home));
         if (sftn_members_find(home, s->places, s->members[0], found, PATH_MAX))
             return SFTN_OK;
-        return sftn_fail(err, SFTN_ERR_FILE,
-                         "%s is not in %s (looked for %s, a directory or an archive); "
-                         "`sftn data get %s` downloads it, `--data-path` says where it is",
-                         s->name, home, s->places[0], s->name);
+        if (s->package &&
+            sftn_members_find(packages_home, s->places, s->members[0], found, PATH_MAX))
+            return SFTN_OK;
+        return not_found(s, home, err);
     }
     if (stat(path, &info) != 0)
         return sftn_fail(err, SFTN_ERR_FILE,

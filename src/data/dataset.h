@@ -108,6 +108,7 @@ struct sftn_source {
     const char *url;               /* of the archive, or, ending in '/', of the files' directory */
     const sftn_remote *remotes;
     const char *remote_dir;        /* directory below the data home they go to; "" itself */
+    const char *package;           /* Debian's package of it; NULL: there is none */
     float mean[4], std[4];         /* the field's usual constants; std[0] 0: of the train split */
     /* Decode members (in the order of `members`) into images, whose geometry is set. */
     sftn_status (*read)(const sftn_source *s, sftn_member *members, sftn_images *images,

@@ -164,5 +164,6 @@ const sftn_source sftn_source_fashion_mnist = {
     .url        = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     .remotes    = fashion_remotes,
     .remote_dir = "fashion-mnist",
+    .package    = "dataset-fashion-mnist",
     .read       = read_fashion,
 };

@@ -27,11 +27,11 @@ static const cli_usage usage = {
         "on the teacher's stages and are trained with it.  The run directory receives the\n"
         "teacher as model.safetensors, under plain names, and its branches as\n"
         "branches.safetensors.\n\n"
-        "A friendly teacher pays where training goes on well after an ordinary one has fitted\n"
-        "its training images (training accuracy near 100 %): the friendly one then knows more\n"
-        "and teaches better.  Where training ends just then, it knows more and teaches as well;\n"
-        "in a shorter one it is the weaker teacher and its student the weaker student: take\n"
-        "--scheme plain, or the milder --lambda-kl 0.3.  docs/study.md has the measurements.",
+        "Measured on 5,000 images of CIFAR-100 with wrn_16_2 and wrn_16_1, 3 seeds, one\n"
+        "instruction set: after 240 epochs, an ordinary teacher's training accuracy near 100 %,\n"
+        "the friendly one had 2.3 points more in the test, and its students by eighteen methods\n"
+        "1.2 more on average; after 60 epochs, training accuracy 79 %, its student by kd had 3.4\n"
+        "less.  docs/study.md has the intervals.  Train both kinds with several seeds.",
 };
 
 const char *cli_training_student(const cli_training *t)

@@ -29,8 +29,8 @@ const sftn_option cli_machine_table[] = {
      "of activations and their gradients; weights, statistics and losses are always float32",
      "float32|bfloat16", NULL},
     {"winograd", SFTN_OPT_BOOL, offsetof(cli_machine_options, winograd), 1, 0, 1,
-     "3x3 convolutions by Winograd's algorithm where it is the faster: rounds float32 as the "
-     "definition does, bfloat16 to 0.4 instead of 0.3 percent",
+     "3x3 convolutions by Winograd's algorithm where it is the faster: rounds bfloat16 to half a "
+     "percent of a result's norm",
      NULL, NULL},
     {"backend", SFTN_OPT_STRING, offsetof(cli_machine_options, backend), 0, 0, 0,
      "'sftn list backends' names them", "NAME", "cpu"},

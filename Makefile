@@ -12,6 +12,7 @@ all:
 	@cmake --build $(BUILD) -j $(JOBS)
 
 demo: all
+	@scripts/setup.sh --demo
 	@scripts/demo.sh $(BUILD)/sftn
 
 test: all

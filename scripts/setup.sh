@@ -3,7 +3,8 @@
 # root.  Where nothing is missing it does nothing, and needs neither network nor rights.
 #
 #     scripts/setup.sh         what `make` needs
-#     scripts/setup.sh --ci    what .ci/run needs besides: clang with OpenMP
+#     scripts/setup.sh --demo  the demonstration's images besides: Fashion-MNIST
+#     scripts/setup.sh --ci    what .ci/run needs besides: clang with OpenMP, and these images
 set -euo pipefail
 
 has_command() { command -v "$1" >/dev/null; }
@@ -13,6 +14,7 @@ has_onednn() {
     [[ -f "${oneDNN_ROOT:-}/include/oneapi/dnnl/dnnl.h" ]] || has_header oneapi/dnnl/dnnl.h
 }
 has_certificates() { [[ -e /etc/ssl/certs/ca-certificates.crt || -d /etc/pki/tls/certs ]]; }
+has_fashion() { [[ -e /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ]]; }
 has_clang_openmp() {
     has_command clang && echo 'int main(void) { return 0; }' |
         clang -fopenmp -include omp.h -x c - -o /dev/null 2>/dev/null
@@ -38,6 +40,9 @@ libcairo2-dev        has_module cairo
 libcmocka-dev        has_module cmocka
 ca-certificates      has_certificates
 '
+demo_needs='
+dataset-fashion-mnist has_fashion
+'
 ci_needs='
 clang                has_command clang
 libomp-dev           has_clang_openmp
@@ -51,9 +56,11 @@ missing_packages() {
 }
 
 if [[ "${1:-}" == --ci ]]; then
-    needs+="$ci_needs"
+    needs+="$demo_needs$ci_needs"
+elif [[ "${1:-}" == --demo ]]; then
+    needs+="$demo_needs"
 elif [[ $# -gt 0 ]]; then
-    echo "usage: scripts/setup.sh [--ci]" >&2
+    echo "usage: scripts/setup.sh [--demo|--ci]" >&2
     exit 2
 fi
 

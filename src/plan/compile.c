@@ -315,12 +315,13 @@ static sftn_status deliver_rest(compiler *c, sftn_error *err)
             status = dst < 0 ? out_of_memory(err)
                              : add_reorder(c, b, dst, false, param->name, err);
         } else if (sink->kind == SFTN_SINK_OUTPUT) {
-            if (plan->buffer[b].desc.layout == SFTN_PACKED) {
-                const sftn_type type = sftn_value_type(c->g, sink->value);
-                const sftn_desc plain = input_desc(plan, &type);
+            const sftn_type type = sftn_value_type(c->g, sink->value);
+            const sftn_desc plain = input_desc(plan, &type);
+            const sftn_desc *desc = &plan->buffer[b].desc;
 
+            /* Another plan may read it; a kernel may have made it wider than its type asks. */
+            if (desc->layout == SFTN_PACKED || desc->dtype != plain.dtype)
                 b = form_of(c, sink->value, &plain, sink->name, err);
-            }
             status = b < 0 ? SFTN_ERR_MEMORY
                            : add_port(plan, &plan->output, &plan->noutputs,
                                       &plan->output_capacity, sink->name, b, err);

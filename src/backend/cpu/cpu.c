@@ -100,10 +100,13 @@ int sftn_cpu_join_dims(int ndims, int64_t *dim, int n, int64_t (*stride)[SFTN_DI
 
 static sftn_status cpu_open(const sftn_plan_options *options, void **state, sftn_error *err)
 {
-    sftn_cpu *cpu = sftn_calloc(1, sizeof *cpu);
-    sftn_status status;
+    sftn_status status = sftn_cpu_check_isa(err);
+    sftn_cpu *cpu;
 
     *state = NULL;
+    if (status != SFTN_OK)
+        return status;
+    cpu = sftn_calloc(1, sizeof *cpu);
     if (cpu == NULL)
         return sftn_fail(err, SFTN_ERR_MEMORY, "out of memory for the cpu backend");
     cpu->precision = options->precision;

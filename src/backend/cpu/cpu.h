@@ -51,6 +51,10 @@ void sftn_winograd_close(sftn_winograd_packed *list);
 
 /* The loops for this machine; the environment variable SFTN_ISA limits them (isa.c). */
 const sftn_cpu_kernels *sftn_cpu_kernels_here(void);
+/* True where sftn_amx_multiply_adds may be called: SFTN_ISA allows it and oneDNN has AMX too. */
+bool sftn_cpu_tiles_here(void);
+/* ARGUMENT where SFTN_ISA is no instruction set's name. */
+sftn_status sftn_cpu_check_isa(sftn_error *err);
 
 /* ---- helpers of makers ---- */
 

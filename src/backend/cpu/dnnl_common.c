@@ -1,4 +1,5 @@
 /* dnnl_common: engines, execution, packed layouts and reorders, for every use of oneDNN. */
+#include "backend/cpu/amx.h"
 #include "backend/cpu/dnnl_api.h"
 
 #include <omp.h>
@@ -82,7 +83,7 @@ bool sftn_dnnl_has_amx(void)
 {
     const unsigned amx = dnnl_cpu_isa_avx512_core_amx;
 
-    return ((unsigned)dnnl_get_effective_cpu_isa() & amx) == amx;
+    return sftn_amx_permitted() && ((unsigned)dnnl_get_effective_cpu_isa() & amx) == amx;
 }
 
 void sftn_dnnl_close(sftn_dnnl *d)

@@ -11,7 +11,10 @@
 sftn_status sftn_dnnl_open(int threads, sftn_dnnl **d, sftn_error *err);
 void sftn_dnnl_close(sftn_dnnl *d); /* NULL: nothing */
 
-/* True where oneDNN multiplies bfloat16 matrices with AMX. */
+/*
+ * True where oneDNN multiplies bfloat16 matrices with AMX: the processor has it, the operating
+ * system permits it (oneDNN 2.6 and later ask too) and ONEDNN_MAX_CPU_ISA does not rule it out.
+ */
 bool sftn_dnnl_has_amx(void);
 
 #endif

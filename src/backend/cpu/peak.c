@@ -2,19 +2,13 @@
  * peak: the processor's and the memory's best, measured: multiply-adds in registers (on AMX in
  * tiles), and copies in caches and in memory.  The best of many short passes counts.
  */
+#include "backend/cpu/amx.h"
 #include "backend/cpu/cpu.h"
-
-#include "backend/cpu/dnnl_common.h"
 #include "sftn/profile.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#if defined(__x86_64__) && (__GNUC__ >= 11 || __clang_major__ >= 12)
-#define HAVE_AMX
-#include <immintrin.h>
-#endif
 
 enum {
     ARITHMETIC_PASSES = 100,
@@ -28,47 +22,24 @@ static const double copy_seconds = 0.05;
 
 /* ---- arithmetic ---- */
 
-#ifdef HAVE_AMX
-/* Eight tiles of 16 rows of 64 bytes: six sums and two operands. */
-__attribute__((target("amx-tile,amx-bf16"))) static double amx_multiply_adds(int64_t rounds)
-{
-    const struct {
-        uint8_t palette, start_row, reserved[14];
-        uint16_t row_bytes[16];
-        uint8_t rows[16];
-    } config = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
-    uint16_t small[16 * 32];
-
-    for (size_t i = 0; i < SFTN_COUNT(small); i++)
-        small[i] = 0x3580; /* 2^-20 */
-    _tile_loadconfig(&config);
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-    _tile_zero(4);
-    _tile_zero(5);
-    _tile_loadd(6, small, 64);
-    _tile_loadd(7, small, 64);
-    for (int64_t r = 0; r < rounds; r++) {
-        _tile_dpbf16ps(0, 6, 7);
-        _tile_dpbf16ps(1, 6, 7);
-        _tile_dpbf16ps(2, 6, 7);
-        _tile_dpbf16ps(3, 6, 7);
-        _tile_dpbf16ps(4, 6, 7);
-        _tile_dpbf16ps(5, 6, 7);
-    }
-    _tile_release();
-    return 6.0 * 2.0 * 16.0 * 16.0 * 32.0 * (double)rounds;
-}
-#endif
-
 typedef struct arithmetic {
     const sftn_cpu_kernels *k;
     bool bf16, amx;
     int64_t rounds;
     double flops; /* of one thread */
 } arithmetic;
+
+static double in_tiles(int64_t rounds)
+{
+#if SFTN_HAVE_AMX
+    float sum[SFTN_AMX_SUMS];
+
+    return sftn_amx_multiply_adds(rounds, sum);
+#else
+    (void)rounds;
+    return 0.0;
+#endif
+}
 
 static void arithmetic_body(void *ctx, int64_t first, int64_t last, int thread)
 {
@@ -77,11 +48,7 @@ static void arithmetic_body(void *ctx, int64_t first, int64_t last, int thread)
 
     (void)first;
     (void)last;
-#ifdef HAVE_AMX
-    flops = a->amx ? amx_multiply_adds(a->rounds) : a->k->multiply_adds(a->bf16, a->rounds);
-#else
-    flops = a->k->multiply_adds(a->bf16, a->rounds);
-#endif
+    flops = a->amx ? in_tiles(a->rounds) : a->k->multiply_adds(a->bf16, a->rounds);
     if (thread == 0)
         a->flops = flops;
 }
@@ -158,14 +125,15 @@ sftn_status sftn_measure_peak(sftn_precision precision, sftn_peak *peak, sftn_er
     const int64_t most = (int64_t)sftn_copy_size(SFTN_COPY_SIZES - 1);
     const int threads = sftn_get_threads();
     arithmetic a = {.k = sftn_cpu_kernels_here(), .bf16 = precision == SFTN_BFLOAT16};
-    copying c = {.src = malloc((size_t)most / 2), .dst = malloc((size_t)most / 2)};
-    sftn_status status = SFTN_OK;
+    sftn_status status = sftn_cpu_check_isa(err);
+    copying c;
 
     *peak = (sftn_peak){.isa = a.k->isa};
+    if (status != SFTN_OK)
+        return status;
+    c = (copying){.src = malloc((size_t)most / 2), .dst = malloc((size_t)most / 2)};
     if (c.src != NULL && c.dst != NULL) {
-#ifdef HAVE_AMX
-        a.amx = a.bf16 && sftn_dnnl_has_amx();
-#endif
+        a.amx = a.bf16 && sftn_cpu_tiles_here();
         if (a.amx)
             peak->isa = "amx_bf16";
         peak->flops = best_flops(&a, threads);

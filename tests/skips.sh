@@ -13,7 +13,7 @@ complain() {
     bad=$((bad + 1))
 }
 
-# NAME of every entry that ran; FOLDER/NAME or FOLDER/NAME/TEST, and why, of everything skipped.
+# FOLDER/NAME of every entry that ran; FOLDER/NAME or FOLDER/NAME/TEST, and why, of everything skipped.
 ran=$(sed -nE 's|^[0-9]+/[0-9]+ Test: ||p' "$log")
 skipped=$(awk '
     /^[0-9]+\/[0-9]+ Test: / { entry = $3 }
@@ -46,6 +46,8 @@ while IFS= read -r line; do
     fi
 done <<<"$list"
 [[ ${#stale[@]} -eq 0 ]] || printf 'may skip by tests/skips, but ran: %s\n' "${stale[@]}"
+
+[[ -n "$ran" ]] || complain "$log: no test ran"
 
 # A script that leaves with 77 and no such line would be missed above.
 while IFS= read -r place; do

@@ -16,7 +16,8 @@ demo: all
 	@scripts/demo.sh $(BUILD)/sftn
 
 test: all
-	@cd $(BUILD) && ctest -j $(JOBS) --output-on-failure --no-tests=error
+	@status=0; (cd $(BUILD) && ctest -j $(JOBS) --output-on-failure --no-tests=error) || status=1; \
+	tests/skips.sh $(BUILD) && exit $$status
 
 install: all
 	@cmake --install $(BUILD) --prefix $(PREFIX)

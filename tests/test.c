@@ -18,6 +18,7 @@
 
 static test_case *first_test, **last_test = &first_test;
 static size_t test_count, skip_count;
+static const test_case *current_test;
 static char temp_dir[256];
 
 void test_register(test_case *test)
@@ -99,7 +100,8 @@ void test_check_status(sftn_status found, sftn_status expected, const sftn_error
 void test_skip(const char *reason, const char *file, int line)
 {
     skip_count++;
-    print_message("skipped: %s\n", reason);
+    printf("skipped %s: %s\n", current_test->name, reason); /* read by tests/skips.sh */
+    fflush(stdout);
     _skip(file, line);
 }
 
@@ -110,30 +112,36 @@ bool test_quick(void)
     return quick && strcmp(quick, "1") == 0;
 }
 
-static const char *directory_or_skip(const char *variable, const char *otherwise)
+/* What the variable names, which must be there, or else the other directory or NULL. */
+static const char *directory(const char *variable, const char *otherwise)
 {
-    const char *dir = getenv(variable);
+    const char *named = getenv(variable), *dir = named && *named ? named : otherwise;
     struct stat info;
 
-    if (!dir || !*dir)
-        dir = otherwise;
-    if (stat(dir, &info) != 0 || !S_ISDIR(info.st_mode)) {
-        char reason[512];
-
-        snprintf(reason, sizeof(reason), "no directory %s (set %s)", dir, variable);
-        test_skip(reason, __FILE__, __LINE__);
-    }
-    return dir;
+    if (stat(dir, &info) == 0 && S_ISDIR(info.st_mode))
+        return dir;
+    if (dir == named)
+        test_fail(__FILE__, __LINE__, "%s names %s, which is no directory", variable, dir);
+    return NULL;
 }
 
-const char *test_golden_dir(void)
+const char *test_golden_dir(int i)
 {
-    return directory_or_skip("SFTN_GOLDEN", TEST_SOURCE_DIR "/../shared/golden");
+    switch (i) {
+    case TEST_GOLDEN_PUBLIC:
+        return TEST_SOURCE_DIR "/tests/golden/public";
+    case TEST_GOLDEN_PAPERS:
+        return TEST_SOURCE_DIR "/tests/golden/papers";
+    case TEST_GOLDEN_MORE:
+        return directory("SFTN_GOLDEN", TEST_SOURCE_DIR "/../shared/golden");
+    default:
+        return NULL;
+    }
 }
 
 const char *test_data_dir(void)
 {
-    return directory_or_skip("SFTN_TEST_DATA", TEST_SOURCE_DIR "/../shared/data");
+    return directory("SFTN_TEST_DATA", TEST_SOURCE_DIR "/../shared/data");
 }
 
 static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *walk)
@@ -173,6 +181,12 @@ const char *test_temp_path(const char *name)
     return path;
 }
 
+static int enter(void **state)
+{
+    current_test = *state;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct CMUnitTest *tests = calloc(test_count, sizeof(*tests));
@@ -183,7 +197,10 @@ int main(int argc, char **argv)
     if (!tests)
         return EXIT_FAILURE;
     for (const test_case *test = first_test; test; test = test->next)
-        tests[n++] = (struct CMUnitTest){.name = test->name, .test_func = test->run};
+        tests[n++] = (struct CMUnitTest){.name = test->name,
+                                         .test_func = test->run,
+                                         .setup_func = enter,
+                                         .initial_state = (void *)(uintptr_t)test};
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     failed = _cmocka_run_group_tests(slash ? slash + 1 : argv[0], tests, n, NULL, NULL);

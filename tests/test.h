@@ -4,9 +4,9 @@
  * Every tests/FOLDER/test_NAME.c becomes one program and one ctest entry FOLDER/NAME, linked with
  * the static library, so that internal functions can be tested; every tests/FOLDER/test_NAME.sh
  * becomes a ctest entry too, run by bash in the source directory with the command's path in $SFTN,
- * and passes when bash leaves with 0 (77: skipped).  Other .c files of tests/ and tests/FOLDER are
- * helpers that any program may call.  A program takes one argument: a pattern (*,
- * ?) of the tests to run.
+ * and passes when bash leaves with 0 (77: skipped, with a line "skipped: REASON").  Other .c files
+ * of tests/ and tests/FOLDER are helpers that any program may call.  A program takes one argument:
+ * a pattern (*, ?) of the tests to run.
  *
  *     #include "test.h"
  *
@@ -73,7 +73,7 @@ void test_register(test_case *test);
         test_check_status((call), (expected), (err), #call, __FILE__, __LINE__); \
         test_check_contains((err)->text, (part), #call, __FILE__, __LINE__);    \
     } while (0)
-/* Leave this test as skipped, saying why. */
+/* Leave this test as skipped, saying why in words that tests/skips has. */
 #define SKIP(reason) test_skip((reason), __FILE__, __LINE__)
 
 void test_check(bool holds, const char *what, const char *file, int line);
@@ -97,10 +97,12 @@ void test_fail(const char *file, int line, const char *format, ...) SFTN_PRINTF(
 bool test_quick(void);
 
 /*
- * Directory of the reference files (SFTN_GOLDEN) and of the data sets (SFTN_TEST_DATA).  The
- * calling test is skipped where there is none.
+ * The directories of reference files, one after the other from i = 0, then NULL: those of
+ * tests/golden, and another beside them, SFTN_GOLDEN or ../shared/golden, where there is one.
  */
-const char *test_golden_dir(void);
+enum { TEST_GOLDEN_PUBLIC, TEST_GOLDEN_PAPERS, TEST_GOLDEN_MORE };
+const char *test_golden_dir(int i);
+/* Directory of the data sets (SFTN_TEST_DATA or ../shared/data); NULL where there is none. */
 const char *test_data_dir(void);
 
 /* An empty directory of this program's own, removed when the program ends. */

@@ -22,6 +22,8 @@ extern "C" {
 typedef struct sftn_verify_row {
     const char *file;  /* "model/resnet20" */
     const char *kind;  /* "network", "teacher step", "loss", "loss gradient" */
+    const char *method; /* of a loss: its name here, for example "at"; NULL for other files */
+    int phase;         /* of the method, from 1, that the loss is of; 0: the main one */
     bool missing;      /* this build has no network or method of that name; the rest is unset */
     bool ok;           /* every deviation is within its tolerance */
     double deviation;  /* the one nearest to its tolerance, or furthest beyond: relative to the

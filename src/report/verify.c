@@ -175,10 +175,13 @@ typedef struct walk {
     char first[128]; /* the first file that deviates */
 } walk;
 
-static void report(walk *w, const char *file, const char *name, const sftn_check *c)
+static void report(walk *w, const char *file, const char *name, const sftn_verify_case *v,
+                   const sftn_check *c)
 {
     const sftn_verify_row row = {.file = file,
                                  .kind = name,
+                                 .method = v->method,
+                                 .phase = v->phase,
                                  .ok = c->deviation <= c->tolerance,
                                  .deviation = c->deviation,
                                  .tolerance = c->tolerance,
@@ -200,10 +203,10 @@ static void report_file(walk *w, const kind *k, const char *file, const sftn_ver
     if (v->missing) {
         w->row(w->ctx, &(const sftn_verify_row){.file = file, .kind = k->name, .missing = true});
     } else if (k->grad_name) {
-        report(w, file, k->name, &v->value);
-        report(w, file, k->grad_name, &v->grad);
+        report(w, file, k->name, v, &v->value);
+        report(w, file, k->grad_name, v, &v->grad);
     } else {
-        report(w, file, k->name, worse(worse(&v->value, &v->grad), &v->own));
+        report(w, file, k->name, v, worse(worse(&v->value, &v->grad), &v->own));
     }
 }
 

@@ -31,6 +31,8 @@ typedef struct sftn_verify_case {
     const sftn_tensors *file;
     const sftn_plan_options *plan;
     bool missing;          /* out: no network or method of that name */
+    const char *method;    /* out: of a loss, and its phase, as in sftn_verify_row */
+    int phase;
     sftn_check value;      /* out: values */
     sftn_check grad;       /* out: gradients, against the largest of the file */
     sftn_check own;        /* out: gradients, each against itself; networks only */

@@ -424,8 +424,11 @@ static sftn_status choose_signs(loss_graph *l, const sftn_distiller *m, const sf
 static sftn_status run_loss(sftn_verify_case *v, loss_graph *l, const sftn_distiller *m,
                             sftn_error *err)
 {
-    sftn_status status = compile(l, v, m, err);
+    sftn_status status;
 
+    v->method = m->name;
+    l->phase = v->phase > 0 ? &m->phase[v->phase - 1] : NULL;
+    status = compile(l, v, m, err);
     if (status == SFTN_OK)
         status = choose_signs(l, m, v->file, err);
     if (status == SFTN_OK)
@@ -436,19 +439,15 @@ static sftn_status run_loss(sftn_verify_case *v, loss_graph *l, const sftn_disti
     return compare(v, l, err);
 }
 
-/* The method, and its phase in *phase (NULL: the main one), that a file's loss is of. */
-static const sftn_distiller *find_method(const char *name, const sftn_distill_phase **phase)
+/* The method, and its phase in *phase (0: the main one), that a file's loss is of. */
+static const sftn_distiller *find_method(const char *name, int *phase)
 {
-    const sftn_distiller *m;
-
-    *phase = NULL;
+    *phase = 0;
     for (size_t i = 0; i < SFTN_COUNT(alias); i++) {
         if (strcmp(name, alias[i].name) != 0)
             continue;
-        m = sftn_distiller_find(alias[i].method, NULL);
-        if (m && alias[i].phase > 0)
-            *phase = &m->phase[alias[i].phase - 1];
-        return m;
+        *phase = alias[i].phase;
+        return sftn_distiller_find(alias[i].method, NULL);
     }
     return sftn_distiller_find(name, NULL);
 }
@@ -472,7 +471,7 @@ sftn_status sftn_verify_loss(sftn_verify_case *v, sftn_error *err)
         status = sftn_fail(err, SFTN_ERR_MEMORY, "out of memory for a graph");
     if (status == SFTN_OK) {
         add_inputs(&l, v->file);
-        m = find_method(name, &l.phase);
+        m = find_method(name, &v->phase);
         if (!m || l.npairs == 0)
             v->missing = true;
         else

@@ -273,6 +273,7 @@ sftn_status sftn_verify_mutual(sftn_verify_case *v, const sftn_mutual *method, s
            sftn_tensors_find(v->file, numbered(name, sizeof name, "logits", p.n)))
         p.n++;
     p.options = sftn_calloc(1, method->options_size);
+    v->method = method->name;
     if (!p.g || !p.own)
         status = sftn_fail(err, SFTN_ERR_MEMORY, "out of memory for a graph");
     else if (p.n < 2)

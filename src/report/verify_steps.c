@@ -289,6 +289,7 @@ static sftn_status run(sftn_verify_case *v, steps *s, const sftn_distiller *m, s
 {
     sftn_status status = build(s, v, m, err);
 
+    v->method = m->name;
     if (status == SFTN_OK)
         status = sftn_plan_new(s->g, v->plan, &s->plan, err);
     if (status == SFTN_OK)

@@ -400,8 +400,9 @@ TEST(real_cifar100_has_its_counts_classes_and_channel_means)
     FILE *file;
 
     if (test_quick())
-        SKIP("decoding takes seconds");
-    snprintf(path, sizeof(path), "%s/cifar-100-binary.tar.xz", test_data_dir());
+        SKIP("SFTN_QUICK");
+    snprintf(path, sizeof(path), "%s/cifar-100-binary.tar.xz",
+             test_data_dir() ? test_data_dir() : ".");
     file = fopen(path, "rb");
     if (!file)
         SKIP("no cifar-100-binary.tar.xz");

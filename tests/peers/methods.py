@@ -404,10 +404,16 @@ def sskd(folder):
 
 
 def kdsvd(folder):
-    """As mdistiller makes matrices of maps: [channels x rows, columns]."""
+    def positions(f):
+        """As the CRD benchmark makes matrices of maps: [positions, channels]."""
+        return f.flatten(2).transpose(1, 2)
 
-    def singular(f, k):
-        _, s, v = torch.linalg.svd(f.flatten(1, 2), full_matrices=False)
+    def lines(f):
+        """As mdistiller does: [channels x rows, columns]."""
+        return f.flatten(1, 2)
+
+    def singular(x, k):
+        _, s, v = torch.linalg.svd(x, full_matrices=False)
         v = v.transpose(1, 2)[:, :, :k]
         return F.normalize(s[:, :k], dim=1), F.normalize(v, dim=1)
 
@@ -420,13 +426,13 @@ def kdsvd(folder):
     def table(a, b):
         return torch.exp(-((a.unsqueeze(2) - b.unsqueeze(1)) ** 2) / 8)
 
-    def loss(k):
+    def loss(matrix, k):
         def of(_, x):
             total, last = 0, None
             for i in pairs(x):
-                s, t = x[f"feat_s.{i}"], x[f"feat_t.{i}"]
+                s, t = matrix(x[f"feat_s.{i}"]), matrix(x[f"feat_t.{i}"])
                 weight, v = singular(t, k)
-                along = t.flatten(1, 2).mean(1, keepdim=True) @ v
+                along = t.mean(1, keepdim=True) @ v
                 v = v * torch.where(along > 0, 1.0, -1.0)
                 now = (weight.unsqueeze(1) * aligned(singular(s, k + 3)[1], v)), (
                     weight.unsqueeze(1) * v
@@ -439,10 +445,14 @@ def kdsvd(folder):
 
         return of
 
+    def case(vectors, matrix, k, student, teacher):
+        write(folder, f"kdsvd_{vectors}{k}", loss(matrix, k), None, maps(student, teacher),
+              meta={"k": str(k), "vectors": vectors}, method="kdsvd")
+
     for k in (1, 2):
-        write(folder, f"kdsvd_columns{k}", loss(k), None,
-              maps([(3, 8), (4, 5), (6, 4)], [(5, 8), (7, 5), (4, 4)]),
-              meta={"k": str(k), "vectors": "columns"}, method="kdsvd")
+        sizes = [(3, 8), (4, 5), (6, 4)]
+        case("columns", lines, k, sizes, [(5, 8), (7, 5), (4, 4)])
+        case("channels", positions, k, sizes, [(3, 6), (4, 7), (6, 2)])
 
 
 # ---- networks that learn from one another ----

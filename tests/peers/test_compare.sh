@@ -6,7 +6,7 @@ set -euo pipefail
 
 python=${SFTN_PEER_PYTHON:-build/peer/bin/python}
 if ! "$python" -c 'import torch' 2>/dev/null; then
-    echo "skipped: $python has no PyTorch; set SFTN_PEER_PYTHON, or run bench/setup-peer.sh"
+    echo "skipped: no PyTorch; set SFTN_PEER_PYTHON, or run bench/setup-peer.sh"
     exit 77
 fi
 work=$(mktemp -d)

@@ -5,7 +5,7 @@ set -euo pipefail
 
 python=${SFTN_PEER_PYTHON:-build/peer/bin/python}
 if ! "$python" -c 'import torch' 2>/dev/null; then
-    echo "skipped: $python has no PyTorch; set SFTN_PEER_PYTHON, or run bench/setup-peer.sh"
+    echo "skipped: no PyTorch; set SFTN_PEER_PYTHON, or run bench/setup-peer.sh"
     exit 77
 fi
 work=$(mktemp -d)
@@ -13,5 +13,5 @@ trap 'rm -rf "$work"' EXIT
 "$python" -B tests/peers/methods.py "$work"
 for backend in ref cpu; do
     "$SFTN" verify "$work" --backend "$backend" | tee "$work/rows"
-    [[ $(grep -c ' ok ' "$work/rows") -eq 52 ]] || { echo "expected 52 checks"; exit 1; }
+    [[ $(grep -c ' ok ' "$work/rows") -eq 56 ]] || { echo "expected 56 checks"; exit 1; }
 done

@@ -3,7 +3,7 @@
 # root.  Where nothing is missing it does nothing, and needs neither network nor rights.
 #
 #     scripts/setup.sh         what `make` needs
-#     scripts/setup.sh --ci    what .ci/run needs besides: clang with OpenMP
+#     scripts/setup.sh --ci    what .ci/run needs besides: clang with OpenMP and its sanitizers
 set -euo pipefail
 
 has_command() { command -v "$1" >/dev/null; }
@@ -16,6 +16,10 @@ has_certificates() { [[ -e /etc/ssl/certs/ca-certificates.crt || -d /etc/pki/tls
 has_clang_openmp() {
     has_command clang && echo 'int main(void) { return 0; }' |
         clang -fopenmp -include omp.h -x c - -o /dev/null 2>/dev/null
+}
+has_clang_sanitizers() {
+    has_command clang && echo 'int main(void) { return 0; }' |
+        clang -fsanitize=thread -x c - -o /dev/null 2>/dev/null
 }
 
 # Debian package, then how to see that what it brings is there.
@@ -41,6 +45,7 @@ ca-certificates      has_certificates
 ci_needs='
 clang                has_command clang
 libomp-dev           has_clang_openmp
+libclang-rt-dev      has_clang_sanitizers
 '
 
 missing_packages() {

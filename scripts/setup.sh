@@ -4,7 +4,8 @@
 #
 #     scripts/setup.sh         what `make` needs
 #     scripts/setup.sh --demo  the demonstration's images besides: Fashion-MNIST
-#     scripts/setup.sh --ci    what .ci/run needs besides: clang with OpenMP, and these images
+#     scripts/setup.sh --ci    what .ci/run needs besides: clang with OpenMP and its sanitizers, and
+#                              these images
 set -euo pipefail
 
 has_command() { command -v "$1" >/dev/null; }
@@ -18,6 +19,10 @@ has_fashion() { [[ -e /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.
 has_clang_openmp() {
     has_command clang && echo 'int main(void) { return 0; }' |
         clang -fopenmp -include omp.h -x c - -o /dev/null 2>/dev/null
+}
+has_clang_sanitizers() {
+    has_command clang && echo 'int main(void) { return 0; }' |
+        clang -fsanitize=thread -x c - -o /dev/null 2>/dev/null
 }
 
 # Debian package, then how to see that what it brings is there.
@@ -46,6 +51,7 @@ dataset-fashion-mnist has_fashion
 ci_needs='
 clang                has_command clang
 libomp-dev           has_clang_openmp
+libclang-rt-dev      has_clang_sanitizers
 '
 
 missing_packages() {

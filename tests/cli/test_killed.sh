@@ -7,17 +7,11 @@ train=(train --model resnet8 --data shapes --limit 512 --batch 16 --lr 0.02 --ep
 
 # kill_after_save DIR ARGUMENTS...: start a run and kill it right after its next save.
 kill_after_save() {
-    local dir=$1 pid before
-    shift
-    before=$(stat -c %y "$dir/checkpoint.safetensors" 2>/dev/null || true)
-    "$SFTN" "$@" --out "$dir" >"$dir.out" 2>"$dir.err" &
-    pid=$!
-    while [[ $(stat -c %y "$dir/checkpoint.safetensors" 2>/dev/null || true) == "$before" ]]; do
-        kill -0 "$pid" 2>/dev/null || { fail "the run ended before it saved: $(<"$dir.err")"; break; }
-        sleep 0.01
-    done
-    kill -9 "$pid" || true
-    wait "$pid" 2>/dev/null || true
+    local before
+    before=$(saves "$1")
+    start "$@"
+    wait_for "$pid" saved_since "$before" "$1"
+    end_with KILL "$pid"
 }
 
 expect 0 "*" "*" "${train[@]}" --threads 1 --out whole

@@ -53,11 +53,9 @@ epoch 1/1 *" teach --teacher resnet8 --student resnet8 "${small[@]}" --out frien
 grep -q '"branch_ce": *{' friendly/summary.json || fail "a teacher's summary has no gradients"
 
 # ---- not again when a run is resumed, but still in its summary ----
-"$SFTN" "${distill[@]}" "${any[@]}" --epochs 3 --out again >again.out 2>again.err &
-pid=$!
-until [[ -s again/log.jsonl ]] || ! kill -0 "$pid" 2>/dev/null; do sleep 0.01; done
-kill -TERM "$pid" || fail "the run ended before its second epoch"
-wait "$pid" || true
+start again "${distill[@]}" "${any[@]}" --epochs 3
+wait_for "$pid" has_lines again/log.jsonl 1
+end_with TERM "$pid"
 grep -q "^gradients beside the labels': kd" again.err || fail "no gradients: $(<again.err)"
 run "${distill[@]}" "${any[@]}" --epochs 3 --out again --resume
 [[ $code -eq 0 ]] || fail "resumed: exit code $code: $err"

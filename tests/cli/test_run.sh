@@ -155,16 +155,12 @@ sed -n '/^run /,$p' stdout >whole.txt
 [[ $(wc -l <whole.txt) -eq 7 ]] || fail "the table has not a line for each training: $(<whole.txt)"
 
 # Killed with SIGKILL while something is trained, three times.
-for times in 1 2 3; do
+for _ in 1 2 3; do
+    saved=$(saves cache)
     "$SFTN" "${quick[@]}" --jobs 2 --cache cache >killed.out 2>killed.err &
     pid=$!
-    saved=$(stat -c %y cache/*/checkpoint.safetensors 2>/dev/null || true)
-    while [[ $(stat -c %y cache/*/checkpoint.safetensors 2>/dev/null || true) == "$saved" ]]; do
-        kill -0 "$pid" 2>/dev/null || { fail "kill $times: the run ended before: $(<killed.err)"; break; }
-        sleep 0.02
-    done
-    kill -9 "$pid" || true
-    wait "$pid" 2>/dev/null || true
+    wait_for "$pid" saved_since "$saved" cache
+    end_with KILL "$pid"
 done
 expect 0 "*" "*" "${quick[@]}" --jobs 2 --cache cache --results killed.json
 mv cache killed
@@ -229,15 +225,25 @@ resnet8-kd-of-friendly-seed1 *" "*" "${quick[@]}" --cache some --only 'resnet8-k
 expect 2 "" "sftn: no training is called like 'x*'; --dry-run lists all names" \
     "${quick[@]}" --cache some --only 'x*'
 expect 2 "" "sftn: option --time-limit is 'soon'; *" "${quick[@]}" --time-limit soon
-sed 's/epochs: 2/epochs: 500/' tiny.yaml >long.yaml
+# So many epochs that none comes to its end meanwhile; so short a limit that none begins.
+sed 's/epochs: 2/epochs: 100000/' tiny.yaml >long.yaml
+long=(run long.yaml --no-time --cache late)
+expect 3 "*" "sftn: all is saved; run the command again to go on" "${long[@]}" --time-limit 0.000000001s
+[[ -z $(saves late) ]] || fail "something was trained in no time"
 expect 3 "*" "*sftn: the time is over; * being saved
-sftn: all is saved; run the command again to go on" run long.yaml --no-time --cache late --time-limit 3s
-"$SFTN" run long.yaml --no-time --cache late >late.out 2>late.err &
+sftn: all is saved; run the command again to go on" "${long[@]}" --time-limit 1s
+# steps_done: where the first teacher, of three batches an epoch, was stopped.
+steps_done() {
+    sed -n 's/^sftn: stopped after \([0-9]*\) of 100000 epochs and \([0-9]*\) of 3 .*/\1 * 3 + \2/p' \
+        late/train-*/output.txt
+}
+before=$(steps_done)
+saved=$(saves late)
+"$SFTN" "${long[@]}" >late.out 2>late.err &
 pid=$!
-sleep 2
-kill -TERM "$pid"
-code=0
-wait "$pid" || code=$?
+wait_for "$pid" saved_since "$saved" late
+end_with TERM "$pid"
+(($(steps_done) > before)) || fail "TERM: began anew: $(steps_done) after $before steps"
 [[ $code -eq 143 ]] || fail "TERM: exit code $code, expected 143: $(<late.err)"
 grep -q '^sftn: all is saved; run the command again to go on$' late.err || fail "TERM: $(<late.err)"
 [[ -f $(echo late/train-*/checkpoint.safetensors) ]] || fail "TERM: no checkpoint"

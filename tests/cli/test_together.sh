@@ -48,24 +48,7 @@ with its teacher: *
 kd-seed2
 *" "*" "${grid[@]}" --out grid --resume
 
-# start DIR ARGUMENTS...: a pair, in the background; pid is set.
 pair=("${distill[@]}" --epochs 2 --method kd,at)
-start() {
-    local dir=$1
-    shift
-    "$SFTN" "${pair[@]}" --out "$dir" "$@" >"$dir.out" 2>"$dir.err" &
-    pid=$!
-}
-
-# wait_for PID CONDITION...: until the condition holds or the process ends.
-wait_for() {
-    local process=$1
-    shift
-    until "$@"; do
-        kill -0 "$process" 2>/dev/null || { fail "the run ended before $*"; return; }
-        sleep 0.01
-    done
-}
 
 # The checkpoint of an epoch is written after its line of the log.
 has_epoch() { [[ -s $1/log.jsonl && -f $1/checkpoint.safetensors ]]; }
@@ -77,14 +60,12 @@ same_pair() {
 
 # ---- killed when one student may be an epoch ahead of the other, which goes on alone ----
 expect 0 "*" "*" "${pair[@]}" --out pair
-start killed
+start killed "${pair[@]}"
 wait_for "$pid" has_epoch killed/kd
-kill -9 "$pid"
-wait "$pid" 2>/dev/null || true
-start killed --resume --save-minutes 0.0001
+end_with KILL "$pid"
+start killed "${pair[@]}" --resume --save-minutes 0.0001
 wait_for "$pid" has_epoch killed/at
-kill -9 "$pid"
-wait "$pid" 2>/dev/null || true
+end_with KILL "$pid"
 expect 0 "last epoch: *" "*" "${distill[@]}" --epochs 2 --method at --out killed/at --resume
 expect 0 "kd
 last epoch: *
@@ -96,11 +77,9 @@ with its teacher: *" "*" "${pair[@]}" --out killed --resume
 same_pair killed
 
 # ---- stopped with SIGTERM ----
-start stopped
+start stopped "${pair[@]}"
 wait_for "$pid" has_epoch stopped/kd
-kill -TERM "$pid"
-code=0
-wait "$pid" || code=$?
+end_with TERM "$pid"
 [[ $code -eq 143 ]] || fail "TERM: exit code $code, expected 143: $(<stopped.err)"
 grep -q "^sftn: 2 of 2 runs stopped and saved$" stopped.err ||
     fail "TERM: no message that the runs were saved: $(<stopped.err)"

@@ -5,24 +5,13 @@
 
 small=(--data shapes --limit 512 --batch 32 --lr 0.02)
 
-# wait_for_lines FILE N PID: until FILE has N lines; fails where the process ends first.
-wait_for_lines() {
-    for _ in $(seq 3000); do
-        [[ -f $1 && $(wc -l <"$1") -ge $2 ]] && return 0
-        kill -0 "$3" 2>/dev/null || { fail "the run ended before its epoch $2"; return 1; }
-        sleep 0.02
-    done
-    fail "no epoch $2 after a minute"
-}
-
 # interrupt SIGNAL CODE DIR ARGUMENTS...: stop a run in its second epoch, then resume it.
 interrupt() {
-    local signal=$1 want=$2 dir=$3 pid code=0
+    local signal=$1 want=$2 dir=$3
     shift 3
-    "$SFTN" "$@" --out "$dir" >"$dir.out" 2>"$dir.err" &
-    pid=$!
-    wait_for_lines "$dir/log.jsonl" 1 "$pid" && kill "-$signal" "$pid"
-    wait "$pid" || code=$?
+    start "$dir" "$@"
+    wait_for "$pid" has_lines "$dir/log.jsonl" 1
+    end_with "$signal" "$pid"
     [[ $code -eq $want ]] || fail "$signal: exit code $code, expected $want: $(<"$dir.err")"
     grep -q "^sftn: stopped after [123] of [34] epochs .*; saved in $dir/checkpoint" "$dir.err" ||
         fail "$signal: no message that the run was saved: $(<"$dir.err")"

@@ -98,6 +98,9 @@ static void run(fixture *f)
             total = sftn_is_none(total) ? part : sftn_add(g, total, part);
     }
     sftn_graph_output(g, "total", total);
+    sftn_graph_output(g, "teacher", f->taps.logits);
+    for (int i = 0; i < f->branches.n; i++)
+        sftn_graph_output(g, i == 0 ? "first" : "second", f->branches.taps[i].logits);
     CHECK_OK(sftn_graph_backward(g, total, NULL, &err), &err);
     sftn_params_init(f->n.params, 1);
     sftn_params_init(f->n.other, 2);
@@ -343,6 +346,80 @@ TEST(the_total_is_the_weighted_sum_of_means)
     CHECK_NEAR(net_scalar(&f.n, "total"), v[0] + 3.0 * v[1] + v[2], 1e-12);
     CHECK(v[1] > 0.0);
     net_free(&f.n);
+}
+
+/* ln of softmax(z / t) over the classes, for each image. */
+static void log_answers(const fixture *f, const char *name, double t, double *log_p)
+{
+    double z[BATCH * CLASSES];
+
+    net_read(&f->n, name, z);
+    for (int i = 0; i < BATCH; i++) {
+        double sum = 0.0;
+
+        for (int k = 0; k < CLASSES; k++)
+            sum += exp(z[i * CLASSES + k] / t);
+        for (int k = 0; k < CLASSES; k++)
+            log_p[i * CLASSES + k] = z[i * CLASSES + k] / t - log(sum);
+    }
+}
+
+/* Mean over the images of KL(p || q). */
+static double kl_of(const double *log_p, const double *log_q)
+{
+    double sum = 0.0;
+
+    for (int i = 0; i < BATCH * CLASSES; i++)
+        sum += exp(log_p[i]) * (log_p[i] - log_q[i]);
+    return sum / BATCH;
+}
+
+/* Mean over the images of -ln p of the label, which is the image's number modulo CLASSES. */
+static double ce_of(const double *log_p)
+{
+    double sum = 0.0;
+
+    for (int i = 0; i < BATCH; i++)
+        sum -= log_p[i * CLASSES + i % CLASSES];
+    return sum / BATCH;
+}
+
+/* With weights 0.5, 2 and 0.25 and temperature 2; factor: of the divergence. */
+static void check_values(const char *direction, const char *t_squared, double factor)
+{
+    const char *const settings[] = {"lambda-t", "0.5", "lambda-kl", "2", "lambda-ce", "0.25",
+                                    "temperature", "2", "kl-direction", direction,
+                                    "t-squared", t_squared, NULL};
+    fixture f = attach("resnet8", "resnet8", settings);
+    double warm[3][BATCH * CLASSES], plain[3][BATCH * CLASSES], kl[2], ce[3];
+
+    run(&f);
+    for (int i = 0; i < 3; i++) {
+        static const char *const names[] = {"teacher", "first", "second"};
+
+        log_answers(&f, names[i], 2.0, warm[i]);
+        log_answers(&f, names[i], 1.0, plain[i]);
+        ce[i] = ce_of(plain[i]);
+    }
+    for (int i = 0; i < 2; i++)
+        kl[i] = factor * (strcmp(direction, "branch") == 0 ? kl_of(warm[i + 1], warm[0])
+                                                           : kl_of(warm[0], warm[i + 1]));
+    CHECK_NEAR(net_scalar(&f.n, "kl.1"), kl[0], 1e-10);
+    CHECK_NEAR(net_scalar(&f.n, "kl.2"), kl[1], 1e-10);
+    CHECK_NEAR(net_scalar(&f.n, "ce"), ce[0], 1e-10);
+    CHECK_NEAR(net_scalar(&f.n, "ce.1"), ce[1], 1e-10);
+    CHECK_NEAR(net_scalar(&f.n, "ce.2"), ce[2], 1e-10);
+    CHECK_NEAR(net_scalar(&f.n, "total"),
+               0.5 * ce[0] + 2.0 * 0.5 * (kl[0] + kl[1]) + 0.25 * 0.5 * (ce[1] + ce[2]), 1e-10);
+    net_free(&f.n);
+}
+
+TEST(the_divergence_is_that_of_the_first_operands_answers_from_the_seconds)
+{
+    check_values("branch", "true", 4.0);
+    check_values("teacher", "true", 4.0);
+    check_values("branch", "false", 1.0);
+    check_values("teacher", "false", 1.0);
 }
 
 TEST(temperature_and_direction_change_the_divergence)

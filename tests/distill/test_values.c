@@ -1,0 +1,186 @@
+/*
+ * values: losses with options that are not their defaults, against independent computations in
+ * double, and what a method remembers.
+ */
+#include "distill/tapped.h"
+#include "test.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { N = 4, K = TAPPED_CLASSES };
+
+/* Rows of softmax(z / t). */
+static void softmax(const double *z, double t, double *p)
+{
+    for (int i = 0; i < N; i++) {
+        double sum = 0.0;
+
+        for (int k = 0; k < K; k++)
+            sum += exp(z[i * K + k] / t);
+        for (int k = 0; k < K; k++)
+            p[i * K + k] = exp(z[i * K + k] / t) / sum;
+    }
+}
+
+/* The loss on logits that are written to s and t; pairs of options and values, ended by NULL. */
+static double loss_of_logits(const char *method, const char *const *settings, const double *s,
+                             const double *d)
+{
+    tapped t = tapped_new(method, N, &tapped_student, &tapped_student);
+    double loss;
+
+    for (; *settings; settings += 2)
+        tapped_set(&t, settings[0], settings[1]);
+    sftn_graph_output(t.n.g, "loss", tapped_loss(&t, &t.student, &t.teacher));
+    tapped_compile(&t, 1);
+    net_write(&t.n, "s.logits", s);
+    net_write(&t.n, "t.logits", d);
+    net_run(&t.n);
+    loss = net_scalar(&t.n, "loss");
+    tapped_free(&t);
+    return loss;
+}
+
+static void make_logits(double *s, double *t)
+{
+    for (int i = 0; i < N * K; i++) {
+        s[i] = 2.0 * sin(1.7 * i + 0.3);
+        t[i] = 3.0 * cos(2.3 * i) + 0.1 * (i % K);
+    }
+}
+
+/* ---- dist ---- */
+
+/* Pearson's correlation of n numbers, `stride` apart. */
+static double correlation(const double *a, const double *b, int n, int stride)
+{
+    double ma = 0.0, mb = 0.0, ab = 0.0, aa = 0.0, bb = 0.0;
+
+    for (int i = 0; i < n; i++) {
+        ma += a[i * stride] / n;
+        mb += b[i * stride] / n;
+    }
+    for (int i = 0; i < n; i++) {
+        const double x = a[i * stride] - ma, y = b[i * stride] - mb;
+
+        ab += x * y;
+        aa += x * x;
+        bb += y * y;
+    }
+    return ab / (sqrt(aa) * sqrt(bb) + 1e-8);
+}
+
+TEST(dist_weighs_the_relation_between_classes_by_beta_and_that_within_one_by_gamma)
+{
+    static const char *const settings[] = {"temperature", "2", "beta", "5", "gamma", "0.5", NULL};
+    double s[N * K], t[N * K], ps[N * K], pt[N * K], between = 1.0, within = 1.0;
+
+    make_logits(s, t);
+    softmax(s, 2.0, ps);
+    softmax(t, 2.0, pt);
+    for (int i = 0; i < N; i++)
+        between -= correlation(ps + i * K, pt + i * K, K, 1) / N;
+    for (int k = 0; k < K; k++)
+        within -= correlation(ps + k, pt + k, N, K) / K;
+    CHECK_NEAR(loss_of_logits("dist", settings, s, t), 4.0 * (5.0 * between + 0.5 * within), 1e-7);
+}
+
+/* ---- kd, dkd ---- */
+
+static double kl(const double *p, const double *q, int n)
+{
+    double sum = 0.0;
+
+    for (int i = 0; i < n; i++)
+        sum += p[i] * log(p[i] / q[i]);
+    return sum;
+}
+
+TEST(kd_is_the_teachers_answers_divergence_from_the_students_times_t_squared)
+{
+    static const char *const settings[] = {"temperature", "2", NULL};
+    double s[N * K], t[N * K], ps[N * K], pt[N * K];
+
+    make_logits(s, t);
+    softmax(s, 2.0, ps);
+    softmax(t, 2.0, pt);
+    CHECK_NEAR(loss_of_logits("kd", settings, s, t), 4.0 * kl(pt, ps, N * K) / N, 1e-9);
+}
+
+/* Labels are 0, 1, 2, 3. */
+TEST(dkd_weighs_the_label_by_alpha_and_the_other_classes_by_beta)
+{
+    static const char *const settings[] = {"temperature", "2", "alpha", "0.5", "beta", "5", NULL};
+    double s[N * K], t[N * K], ps[N * K], pt[N * K], target = 0.0, others = 0.0;
+
+    make_logits(s, t);
+    softmax(s, 2.0, ps);
+    softmax(t, 2.0, pt);
+    for (int i = 0; i < N; i++) {
+        const double *a = pt + i * K, *b = ps + i * K;
+        const double two_t[2] = {a[i], 1.0 - a[i]}, two_s[2] = {b[i], 1.0 - b[i]};
+
+        target += kl(two_t, two_s, 2);
+        for (int k = 0; k < K; k++)
+            if (k != i)
+                others += a[k] / (1.0 - a[i]) *
+                          log(a[k] / (1.0 - a[i]) / (b[k] / (1.0 - b[i])));
+    }
+    CHECK_NEAR(loss_of_logits("dkd", settings, s, t), 4.0 * (0.5 * target + 5.0 * others) / N,
+               1e-6);
+}
+
+/* ---- crd ---- */
+
+static const float *memory_of(const tapped *t, const char *name)
+{
+    const int entry = sftn_params_find(t->n.params, name);
+
+    CHECK(entry >= 0);
+    return sftn_params_value(t->n.params, entry);
+}
+
+/* After one more step, of records 0 .. N-1 of 20, with v instead of embeddings. */
+static void check_remembered(const tapped *t, const float *before, const char *name,
+                             const char *input, double momentum)
+{
+    enum { DIM = 5, RECORDS = 20 };
+    const float *after = memory_of(t, name);
+    double v[N * DIM];
+
+    net_read(&t->n, input, v);
+    for (int i = 0; i < RECORDS; i++) {
+        double mixed[DIM], square = 0.0;
+
+        for (int k = 0; k < DIM; k++) {
+            mixed[k] = (double)before[i * DIM + k];
+            if (i < N)
+                mixed[k] = momentum * mixed[k] + (1.0 - momentum) * v[i * DIM + k];
+            square += mixed[k] * mixed[k];
+        }
+        for (int k = 0; k < DIM; k++)
+            CHECK_NEAR((double)after[i * DIM + k], i < N ? mixed[k] / sqrt(square) : mixed[k],
+                       1e-6);
+    }
+}
+
+TEST(crd_keeps_a_share_of_a_records_memory_and_leaves_other_records_as_they_are)
+{
+    tapped t = tapped_new("crd", N, &tapped_student, &tapped_student);
+    float before[2][20 * 5];
+
+    tapped_set(&t, "dim", "5");
+    tapped_set(&t, "negatives", "3");
+    tapped_set(&t, "momentum", "0.8");
+    sftn_graph_output(t.n.g, "loss", tapped_loss(&t, &t.student, &t.teacher));
+    sftn_graph_output(t.n.g, "vs", sftn_scale(t.n.g, t.student.pooled, 1.0f));
+    sftn_graph_output(t.n.g, "vt", sftn_scale(t.n.g, t.teacher.pooled, 1.0f));
+    tapped_compile(&t, 1);
+    memcpy(before[0], memory_of(&t, "memory_s"), sizeof before[0]);
+    memcpy(before[1], memory_of(&t, "memory_t"), sizeof before[1]);
+    net_run(&t.n);
+    check_remembered(&t, before[0], "memory_s", "vs", 0.8);
+    check_remembered(&t, before[1], "memory_t", "vt", 0.8);
+    tapped_free(&t);
+}

@@ -131,6 +131,104 @@ TEST(dkd_weighs_the_label_by_alpha_and_the_other_classes_by_beta)
                1e-6);
 }
 
+/* ---- rkd ---- */
+
+enum { DIM = 5 };
+
+static double smooth_l1(double x)
+{
+    return fabs(x) < 1.0 ? 0.5 * x * x : fabs(x) - 0.5;
+}
+
+/* |x_j - x_i| over their mean, and the unit vectors from x_i to x_j, 0 where i = j. */
+static void relate(const double *x, double distance[N][N], double unit[N][N][DIM])
+{
+    double mean = 0.0;
+
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++) {
+            double square = 0.0;
+
+            for (int k = 0; k < DIM; k++) {
+                unit[i][j][k] = x[j * DIM + k] - x[i * DIM + k];
+                square += unit[i][j][k] * unit[i][j][k];
+            }
+            distance[i][j] = sqrt(square);
+            mean += distance[i][j] / (N * (N - 1));
+            for (int k = 0; k < DIM && i != j; k++)
+                unit[i][j][k] /= distance[i][j];
+        }
+    for (int i = 0; i < N * N; i++)
+        distance[i / N][i % N] /= mean;
+}
+
+TEST(rkd_adds_distances_and_angles_by_their_factors)
+{
+    double x[2][N * DIM], distance[2][N][N], unit[2][N][N][DIM], distances = 0.0, angles = 0.0;
+    tapped t = tapped_new("rkd", N, &tapped_student, &tapped_student);
+
+    for (int i = 0; i < N * DIM; i++) {
+        x[0][i] = 3.0 * sin(1.9 * i);
+        x[1][i] = cos(2.7 * i) + 0.4 * i;
+    }
+    for (int side = 0; side < 2; side++)
+        relate(x[side], distance[side], unit[side]);
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++) {
+            distances += smooth_l1(distance[0][i][j] - distance[1][i][j]) / (N * N);
+            for (int k = 0; k < N; k++) {
+                double angle[2] = {0.0, 0.0};
+
+                for (int side = 0; side < 2; side++)
+                    for (int d = 0; d < DIM; d++)
+                        angle[side] += unit[side][i][j][d] * unit[side][i][k][d];
+                angles += smooth_l1(angle[0] - angle[1]) / (N * N * N);
+            }
+        }
+    tapped_set(&t, "distance", "2");
+    tapped_set(&t, "angle", "0.5");
+    sftn_graph_output(t.n.g, "loss", tapped_loss(&t, &t.student, &t.teacher));
+    tapped_compile(&t, 1);
+    net_write(&t.n, "s.pooled", x[0]);
+    net_write(&t.n, "t.pooled", x[1]);
+    net_run(&t.n);
+    CHECK_NEAR(net_scalar(&t.n, "loss"), 2.0 * distances + 0.5 * angles, 1e-9);
+    CHECK(distances > 0.01 && angles > 0.01);
+    tapped_free(&t);
+}
+
+/* ---- ab ---- */
+
+/*
+ * Preactivations of one pixel of one channel in each of three stages, two images, margin 0.5: the
+ * student is 0.7, 0.3 and 0.5 + 2 on the wrong side of the margin, and right in the other places.
+ * The last stage counts 0.003, the second half and the first a quarter of that; divided by two.
+ */
+TEST(ab_halves_the_weight_with_every_stage_before_the_last)
+{
+    static const tapped_shape one = {{1, 1, 1, 1}, {1, 1, 1, 1}};
+    static const double s[3][2] = {{-0.2, 0.6}, {0.2, -0.5}, {-2.0, -1.0}};
+    static const double d[3][2] = {{4.0, 1.0}, {0.1, -3.0}, {0.3, 0.0}};
+    tapped t = tapped_new("ab", 2, &one, &one);
+
+    tapped_set(&t, "margin", "0.5");
+    sftn_graph_output(t.n.g, "loss", tapped_loss(&t, &t.student, &t.teacher));
+    tapped_compile(&t, 1);
+    for (int i = 0; i < 3; i++) {
+        static const char *const student[] = {"s.stage1.preact", "s.stage2.preact",
+                                              "s.stage3.preact"};
+        static const char *const teacher[] = {"t.stage1.preact", "t.stage2.preact",
+                                              "t.stage3.preact"};
+
+        net_write(&t.n, student[i], s[i]);
+        net_write(&t.n, teacher[i], d[i]);
+    }
+    net_run(&t.n);
+    CHECK_NEAR(net_scalar(&t.n, "loss"),
+               0.003 / 2.0 * (0.49 / 4.0 + 0.09 / 2.0 + 6.25), 1e-9);
+    tapped_free(&t);
+}
+
 /* ---- crd ---- */
 
 static const float *memory_of(const tapped *t, const char *name)
@@ -145,7 +243,7 @@ static const float *memory_of(const tapped *t, const char *name)
 static void check_remembered(const tapped *t, const float *before, const char *name,
                              const char *input, double momentum)
 {
-    enum { DIM = 5, RECORDS = 20 };
+    enum { RECORDS = 20 };
     const float *after = memory_of(t, name);
     double v[N * DIM];
 
@@ -168,7 +266,7 @@ static void check_remembered(const tapped *t, const float *before, const char *n
 TEST(crd_keeps_a_share_of_a_records_memory_and_leaves_other_records_as_they_are)
 {
     tapped t = tapped_new("crd", N, &tapped_student, &tapped_student);
-    float before[2][20 * 5];
+    float before[2][20 * DIM];
 
     tapped_set(&t, "dim", "5");
     tapped_set(&t, "negatives", "3");

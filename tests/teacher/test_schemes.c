@@ -151,6 +151,27 @@ TEST(what_the_paper_leaves_open_is_marked_as_proposed)
         CHECK_CONTAINS(sftn_options_find(scheme("sftn")->options, open[i])->help, "(proposed)");
 }
 
+TEST(default_settings_are_those_proposed)
+{
+    static const char *const proposed[][2] = {
+        {"lambda-t", "1"},      {"lambda-kl", "3"},         {"lambda-ce", "1"},
+        {"temperature", "1"},   {"t-squared", "true"},      {"kl-direction", "branch"},
+        {"kl-detach", "none"},  {"branches", "all"},        {"shared", "false"},
+        {"transform-bn", "true"}, {"transform-relu", "auto"}, {"detach", "false"}};
+    const sftn_teacher_scheme *s = scheme("sftn");
+    void *options = calloc(1, s->options_size);
+
+    sftn_options_default(s->options, options);
+    for (size_t i = 0; i < SFTN_COUNT(proposed); i++) {
+        char text[32];
+
+        sftn_options_format(sftn_options_find(s->options, proposed[i][0]), options, text,
+                            sizeof text);
+        CHECK_TEXT(text, proposed[i][1]);
+    }
+    free(options);
+}
+
 /* ---- transforms ---- */
 
 TEST(equal_maps_are_transformed_by_1x1)

@@ -535,6 +535,8 @@ TEST(detached_branches_leave_the_teacher_its_plain_gradients)
     run(&plain);
     CHECK_INT(plain.terms.n, 1);
     CHECK_INT(plain.branches.n, 0);
+    CHECK(!cut.terms.term[0].detached); /* ce, kl, branch_ce */
+    CHECK(cut.terms.term[1].detached && cut.terms.term[2].detached);
     CHECK_INT(sftn_params_weight_size(cut.n.params), sftn_params_weight_size(plain.n.params));
     CHECK_BYTES(sftn_params_grads(cut.n.params), sftn_params_grads(plain.n.params),
                 (size_t)sftn_params_weight_size(plain.n.params) * sizeof(float));

@@ -3,6 +3,7 @@
  * double, and what a method remembers.
  */
 #include "distill/tapped.h"
+#include "op/rows.h"
 #include "test.h"
 
 #include <math.h>
@@ -231,6 +232,8 @@ TEST(ab_halves_the_weight_with_every_stage_before_the_last)
 
 /* ---- crd ---- */
 
+enum { RECORDS = 20, NEGATIVES = 3 };
+
 static const float *memory_of(const tapped *t, const char *name)
 {
     const int entry = sftn_params_find(t->n.params, name);
@@ -243,7 +246,6 @@ static const float *memory_of(const tapped *t, const char *name)
 static void check_remembered(const tapped *t, const float *before, const char *name,
                              const char *input, double momentum)
 {
-    enum { RECORDS = 20 };
     const float *after = memory_of(t, name);
     double v[N * DIM];
 
@@ -266,7 +268,7 @@ static void check_remembered(const tapped *t, const float *before, const char *n
 TEST(crd_keeps_a_share_of_a_records_memory_and_leaves_other_records_as_they_are)
 {
     tapped t = tapped_new("crd", N, &tapped_student, &tapped_student);
-    float before[2][20 * DIM];
+    float before[2][RECORDS * DIM];
 
     tapped_set(&t, "dim", "5");
     tapped_set(&t, "negatives", "3");
@@ -280,5 +282,71 @@ TEST(crd_keeps_a_share_of_a_records_memory_and_leaves_other_records_as_they_are)
     net_run(&t.n);
     check_remembered(&t, before[0], "memory_s", "vs", 0.8);
     check_remembered(&t, before[1], "memory_t", "vt", 0.8);
+    tapped_free(&t);
+}
+
+/*
+ * One side of the loss, of embeddings v and a memory M, temperature 0.5: e = exp(<M_j, v> / 0.5),
+ * P = e / z, z that of the first step, R times the mean of e; c = K / R.
+ */
+static double contrast(const tapped *t, const float *memory, const double *v, int64_t step,
+                       double *z)
+{
+    const double c = (double)NEGATIVES / RECORDS;
+    double e[N][1 + NEGATIVES], mean = 0.0, sum = 0.0;
+
+    for (int i = 0; i < N; i++) {
+        int32_t row[1 + NEGATIVES];
+
+        sftn_draw_row(&(sftn_draws_attr){t->records, NEGATIVES, false, 0}, i, step, row);
+        for (int j = 0; j <= NEGATIVES; j++) {
+            double dot = 0.0;
+
+            for (int k = 0; k < DIM; k++)
+                dot += (double)memory[row[j] * DIM + k] * v[i * DIM + k];
+            e[i][j] = exp(dot / 0.5);
+            mean += e[i][j] / (N * (1 + NEGATIVES));
+        }
+    }
+    if (*z == 0.0)
+        *z = RECORDS * mean;
+    for (int i = 0; i < N; i++) {
+        sum += log(e[i][0] / *z / (e[i][0] / *z + c + 1e-7));
+        for (int j = 1; j <= NEGATIVES; j++)
+            sum += log(c / (e[i][j] / *z + c + 1e-7));
+    }
+    return -sum / N;
+}
+
+TEST(crd_tells_records_apart_by_what_it_fixed_in_the_first_step)
+{
+    tapped t = tapped_new("crd", N, &tapped_student, &tapped_student);
+    double v[2][N * DIM], z[2] = {0.0, 0.0};
+
+    tapped_set(&t, "dim", "5");
+    tapped_set(&t, "negatives", "3");
+    tapped_set(&t, "temperature", "0.5");
+    sftn_graph_output(t.n.g, "loss", tapped_loss(&t, &t.student, &t.teacher));
+    tapped_compile(&t, 1);
+    sftn_params_init(t.n.params, 1); /* as it was before the run that compiling made */
+    for (int64_t step = 0; step < 2; step++) {
+        float memory[2][RECORDS * DIM];
+        double expected;
+
+        for (int i = 0; i < N * DIM; i++) {
+            v[0][i] = 0.5 * sin(1.3 * i + (double)step);
+            v[1][i] = 0.5 * cos(2.1 * i + (double)step);
+        }
+        memcpy(memory[0], memory_of(&t, "memory_s"), sizeof memory[0]);
+        memcpy(memory[1], memory_of(&t, "memory_t"), sizeof memory[1]);
+        expected = contrast(&t, memory[1], v[0], step, &z[0]) +
+                   contrast(&t, memory[0], v[1], step, &z[1]);
+        net_write(&t.n, "s.pooled", v[0]);
+        net_write(&t.n, "t.pooled", v[1]);
+        net_run(&t.n);
+        CHECK_NEAR(net_scalar(&t.n, "loss"), expected, 1e-5);
+        CHECK_NEAR((double)memory_of(&t, "z_s")[0], z[0], 1e-5 * z[0]);
+        CHECK_NEAR((double)memory_of(&t, "z_t")[0], z[1], 1e-5 * z[1]);
+    }
     tapped_free(&t);
 }

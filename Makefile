@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 JOBS   ?= $(shell nproc)
 MAKEFLAGS += --no-print-directory
 
-.PHONY: all demo test install clean
+.PHONY: all demo test mutate install clean
 all:
 	@scripts/setup.sh
 	@cmake -S . -B $(BUILD)
@@ -18,6 +18,10 @@ demo: all
 test: all
 	@status=0; (cd $(BUILD) && ctest -j $(JOBS) --output-on-failure --no-tests=error) || status=1; \
 	tests/skips.sh $(BUILD) && exit $$status
+
+# One to two hours: breaks the library in 300 ways, one at a time, and lists what no test notices.
+mutate:
+	@tests/mutate --jobs $(JOBS)
 
 install: all
 	@cmake --install $(BUILD) --prefix $(PREFIX)

@@ -263,6 +263,7 @@ TEST(a_sheet_shows_the_records_in_rows)
                                                     .no_cache = true},
                                &d, &err),
              &err);
+    CHECK_OK(sftn_dataset_sheet(d, SFTN_TRAIN, 0, 1, 1, 1, png, &err), &err);
     CHECK_OK(sftn_dataset_sheet(d, SFTN_TRAIN, 1, 3, 2, 2, png, &err), &err);
     CHECK(png_image_begin_read_from_file(&image, png) != 0);
     CHECK_INT(image.width, 3 * 66 + 2);

@@ -99,6 +99,43 @@ TEST(an_epoch_holds_every_record_once_with_its_label)
     sftn_dataset_close(d);
 }
 
+/*
+ * 2,400 epochs of four records: each of the 24 orders 100 times on average, by a binomial
+ * distribution of deviation 9.8.
+ */
+TEST(every_order_of_an_epoch_is_equally_likely)
+{
+    sftn_dataset *d = NULL;
+    sftn_loader_options options = usual();
+    int seen[256] = {0}, orders = 0;
+    double chi2 = 0.0;
+    sftn_error err = {0};
+    sftn_loader *l;
+    fixture f = fixture_cifar100(4, 1);
+
+    fixture_write(&f, test_temp_path("four"), false);
+    fixture_free(&f);
+    CHECK_OK(sftn_dataset_open(&(sftn_data_options){.name = "cifar100",
+                                                    .path = test_temp_path("four"),
+                                                    .no_cache = true}, &d, &err), &err);
+    options.batch = 4;
+    l = new_loader(d, &options);
+    for (int epoch = 0; epoch < 2400; epoch++) {
+        const int64_t *at = sftn_loader_next(l)->index;
+
+        CHECK_INT((1 << at[0]) + (1 << at[1]) + (1 << at[2]) + (1 << at[3]), 15);
+        seen[((at[0] * 4 + at[1]) * 4 + at[2]) * 4 + at[3]]++;
+    }
+    for (int i = 0; i < 256; i++) {
+        orders += seen[i] > 0;
+        chi2 += seen[i] > 0 ? (seen[i] - 100.0) * (seen[i] - 100.0) / 100.0 : 0.0;
+    }
+    CHECK_INT(orders, 24);
+    CHECK(chi2 < 49.7); /* 23 degrees of freedom: above this one time in a thousand */
+    sftn_loader_free(l);
+    sftn_dataset_close(d);
+}
+
 TEST(images_are_the_keyed_views_of_their_records)
 {
     sftn_dataset *d = open_set(0);

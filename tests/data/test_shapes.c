@@ -86,6 +86,32 @@ TEST(shapes_statistics_fit_its_pixels)
     sftn_dataset_close(d);
 }
 
+/*
+ * Pictures of each class, weighed by a fixed pattern.  A pixel that a machine's sine rounds
+ * otherwise changes a sum by at most 50.
+ */
+TEST(the_pictures_of_a_seed_stay_what_they_are)
+{
+    static const int64_t drawn[24] = {
+        65507,   426399,  -99585, 73269,  29625,   -111953, 98127,  36431,
+        -69630,  14842,   45023,  -44,    -59441,  318497,  -218207, -52800,
+        181421,  -70493,  63823,  104153, -42843,  156069,  -43798, 143179};
+    sftn_dataset *d = open_shapes(3, 8 * 24);
+
+    for (int label = 0; label < 24; label++) {
+        int64_t sum = 0;
+
+        for (int i = label; i < 8 * 24; i += 24) {
+            const uint8_t *pixels = sftn_dataset_record(d, SFTN_TRAIN, i, NULL);
+
+            for (int k = 0; k < 3072; k++)
+                sum += pixels[k] * ((k * 37 + i * 11) % 101 - 50);
+        }
+        CHECK_NEAR((double)sum, (double)drawn[label], 1000.0);
+    }
+    sftn_dataset_close(d);
+}
+
 /* A record averaged to 8x8 (sums of 16 pixels): what raw pixels know of the class. */
 typedef struct coarse {
     int sum[3 * 64], label;

@@ -235,6 +235,20 @@ TEST(fsp_and_kdsvd_refuse_unequal_channels_and_name_methods_that_do_not)
     check_refused("kdsvd", "stage1", "one pair of maps given");
 }
 
+TEST(fsp_and_kdsvd_take_two_pairs)
+{
+    static const char *const names[] = {"fsp", "kdsvd"};
+
+    for (int i = 0; i < 2; i++) {
+        tapped t = tapped_new(names[i], 2, &tapped_student, &tapped_student);
+        sftn_error err = {.status = SFTN_OK};
+
+        tapped_build(&t, "stage1,stage2");
+        CHECK_OK(sftn_graph_status(t.n.g, &err), &err);
+        tapped_free(&t);
+    }
+}
+
 /* A vector's sign matters beside that of the stage before; it cancels where all are turned. */
 TEST(kdsvd_depends_on_signs_of_stages_beside_each_other)
 {

@@ -161,6 +161,27 @@ static void check_gradients(peers *p)
     }
 }
 
+TEST(default_settings_are_the_papers_or_those_documented)
+{
+    static const char *const settings[][3] = {
+        {"dml", "temperature", "1"}, {"kdcl", "temperature", "2"}, {"kdcl", "ensemble", "minlogit"},
+        {"kdcl", "steps", "20"},     {"kdcl", "ridge", "0.01"},    {"kdcl", "detach", "true"}};
+    sftn_error err = {0};
+
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        const sftn_mutual *m = sftn_mutual_find(settings[i][0], &err);
+        void *options = calloc(1, m->options_size);
+        char text[32];
+
+        CHECK_NEAR(m->weight, 1.0, 0.0);
+        sftn_options_default(m->options, options);
+        sftn_options_format(sftn_options_find(m->options, settings[i][1]), options, text,
+                            sizeof text);
+        CHECK_TEXT(text, settings[i][2]);
+        free(options);
+    }
+}
+
 TEST(dml_is_the_mean_divergence_from_the_others)
 {
     peers p = peers_new("dml", NULL);

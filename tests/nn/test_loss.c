@@ -90,10 +90,10 @@ TEST(mse_is_a_mean_over_all_elements)
 TEST(normalized_rows_have_unit_length_and_rows_of_zeros_stay)
 {
     net n = net_new();
-    static const double x[] = {3, 4, 0, 0};
-    sftn_value in = net_input(&n, "x", 2, 2, 1, 1), grad;
+    static const double x[] = {3, 4, 0, 0, 3e-8, 4e-8};
+    sftn_value in = net_input(&n, "x", 3, 2, 1, 1), grad;
     sftn_value y = sftn_l2_normalize(n.g, in, SFTN_AXES_CHW);
-    double out[4], slope[4];
+    double out[6], slope[6];
 
     CHECK_STATUS(sftn_graph_gradients(n.g, sftn_sum(n.g, y, SFTN_ALL_AXES), &in, 1, &grad, NULL),
                  SFTN_OK);
@@ -107,6 +107,7 @@ TEST(normalized_rows_have_unit_length_and_rows_of_zeros_stay)
     CHECK_NEAR(out[0], 0.6, 1e-12);
     CHECK_NEAR(out[1], 0.8, 1e-12);
     CHECK(out[2] == 0.0 && out[3] == 0.0);
+    CHECK_NEAR(out[4], 0.6, 1e-12); /* lengths down to 1e-12 count */
     /* (1 - y0 (y0 + y1)) / 5 */
     CHECK_NEAR(slope[0], (1.0 - 0.6 * 1.4) / 5.0, 1e-12);
     CHECK(slope[2] == 0.0 && slope[3] == 0.0);

@@ -132,6 +132,20 @@ TEST(step_record_and_seed_change_the_draws_and_nothing_else_does)
     sftn_draw_table_free(t);
 }
 
+/* Both kinds of drawing: what a run has drawn must not change under it. */
+TEST(draws_of_a_seed_stay_what_they_are)
+{
+    static const int32_t few[] = {123, 516, 145, 904, 329}, many[] = {123, 950, 857, 157, 580};
+    sftn_draw_table *t = make_table();
+    int32_t row[1 + 2000];
+
+    sftn_draw_row(&(sftn_draws_attr){t, 4, false, 1}, 123, 5, row);
+    CHECK_BYTES(row, few, sizeof few);
+    sftn_draw_row(&(sftn_draws_attr){t, 2000, false, 1}, 123, 5, row);
+    CHECK_BYTES(row, many, sizeof many);
+    sftn_draw_table_free(t);
+}
+
 TEST(a_table_of_one_class_has_nothing_to_draw)
 {
     const int32_t class_of[4] = {1, 1, 1, 1};

@@ -380,6 +380,16 @@ TEST(eigenvalues_fall_and_vectors_point_up)
     check(eigenvectors, negative, none, ARRAY(1, 1, 1, 1, 1));
 }
 
+TEST(what_couples_two_axes_counts_beside_the_matrix)
+{
+    const double angle = 0.5 * atan(2e-6), s = sin(angle), c = cos(angle);
+
+    check(eigenvectors, ARRAY(1, 2, 2, 1, 1e12, 1e6, 1e6, 2e12), none,
+          ARRAY(1, 2, 2, 1, s, c, c, -s));
+    check(eigenvectors, ARRAY(1, 2, 2, 1, 1e-12, 1e-18, 1e-18, 2e-12), none,
+          ARRAY(1, 2, 2, 1, s, c, c, -s));
+}
+
 TEST(variance_is_the_biased_one)
 {
     check(variance, ARRAY(2, 1, 1, 2, 1, 3, 5, 7), none, ARRAY(1, 1, 1, 1, 5));

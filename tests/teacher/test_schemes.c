@@ -98,6 +98,9 @@ static void run(fixture *f)
             total = sftn_is_none(total) ? part : sftn_add(g, total, part);
     }
     sftn_graph_output(g, "total", total);
+    sftn_graph_output(g, "teacher", f->taps.logits);
+    for (int i = 0; i < f->branches.n; i++)
+        sftn_graph_output(g, i == 0 ? "first" : "second", f->branches.taps[i].logits);
     CHECK_OK(sftn_graph_backward(g, total, NULL, &err), &err);
     sftn_params_init(f->n.params, 1);
     sftn_params_init(f->n.other, 2);
@@ -146,6 +149,27 @@ TEST(what_the_paper_leaves_open_is_marked_as_proposed)
 
     for (size_t i = 0; i < SFTN_COUNT(open); i++)
         CHECK_CONTAINS(sftn_options_find(scheme("sftn")->options, open[i])->help, "(proposed)");
+}
+
+TEST(default_settings_are_those_proposed)
+{
+    static const char *const proposed[][2] = {
+        {"lambda-t", "1"},      {"lambda-kl", "3"},         {"lambda-ce", "1"},
+        {"temperature", "1"},   {"t-squared", "true"},      {"kl-direction", "branch"},
+        {"kl-detach", "none"},  {"branches", "all"},        {"shared", "false"},
+        {"transform-bn", "true"}, {"transform-relu", "auto"}, {"detach", "false"}};
+    const sftn_teacher_scheme *s = scheme("sftn");
+    void *options = calloc(1, s->options_size);
+
+    sftn_options_default(s->options, options);
+    for (size_t i = 0; i < SFTN_COUNT(proposed); i++) {
+        char text[32];
+
+        sftn_options_format(sftn_options_find(s->options, proposed[i][0]), options, text,
+                            sizeof text);
+        CHECK_TEXT(text, proposed[i][1]);
+    }
+    free(options);
 }
 
 /* ---- transforms ---- */
@@ -345,6 +369,80 @@ TEST(the_total_is_the_weighted_sum_of_means)
     net_free(&f.n);
 }
 
+/* ln of softmax(z / t) over the classes, for each image. */
+static void log_answers(const fixture *f, const char *name, double t, double *log_p)
+{
+    double z[BATCH * CLASSES];
+
+    net_read(&f->n, name, z);
+    for (int i = 0; i < BATCH; i++) {
+        double sum = 0.0;
+
+        for (int k = 0; k < CLASSES; k++)
+            sum += exp(z[i * CLASSES + k] / t);
+        for (int k = 0; k < CLASSES; k++)
+            log_p[i * CLASSES + k] = z[i * CLASSES + k] / t - log(sum);
+    }
+}
+
+/* Mean over the images of KL(p || q). */
+static double kl_of(const double *log_p, const double *log_q)
+{
+    double sum = 0.0;
+
+    for (int i = 0; i < BATCH * CLASSES; i++)
+        sum += exp(log_p[i]) * (log_p[i] - log_q[i]);
+    return sum / BATCH;
+}
+
+/* Mean over the images of -ln p of the label, which is the image's number modulo CLASSES. */
+static double ce_of(const double *log_p)
+{
+    double sum = 0.0;
+
+    for (int i = 0; i < BATCH; i++)
+        sum -= log_p[i * CLASSES + i % CLASSES];
+    return sum / BATCH;
+}
+
+/* With weights 0.5, 2 and 0.25 and temperature 2; factor: of the divergence. */
+static void check_values(const char *direction, const char *t_squared, double factor)
+{
+    const char *const settings[] = {"lambda-t", "0.5", "lambda-kl", "2", "lambda-ce", "0.25",
+                                    "temperature", "2", "kl-direction", direction,
+                                    "t-squared", t_squared, NULL};
+    fixture f = attach("resnet8", "resnet8", settings);
+    double warm[3][BATCH * CLASSES], plain[3][BATCH * CLASSES], kl[2], ce[3];
+
+    run(&f);
+    for (int i = 0; i < 3; i++) {
+        static const char *const names[] = {"teacher", "first", "second"};
+
+        log_answers(&f, names[i], 2.0, warm[i]);
+        log_answers(&f, names[i], 1.0, plain[i]);
+        ce[i] = ce_of(plain[i]);
+    }
+    for (int i = 0; i < 2; i++)
+        kl[i] = factor * (strcmp(direction, "branch") == 0 ? kl_of(warm[i + 1], warm[0])
+                                                           : kl_of(warm[0], warm[i + 1]));
+    CHECK_NEAR(net_scalar(&f.n, "kl.1"), kl[0], 1e-10);
+    CHECK_NEAR(net_scalar(&f.n, "kl.2"), kl[1], 1e-10);
+    CHECK_NEAR(net_scalar(&f.n, "ce"), ce[0], 1e-10);
+    CHECK_NEAR(net_scalar(&f.n, "ce.1"), ce[1], 1e-10);
+    CHECK_NEAR(net_scalar(&f.n, "ce.2"), ce[2], 1e-10);
+    CHECK_NEAR(net_scalar(&f.n, "total"),
+               0.5 * ce[0] + 2.0 * 0.5 * (kl[0] + kl[1]) + 0.25 * 0.5 * (ce[1] + ce[2]), 1e-10);
+    net_free(&f.n);
+}
+
+TEST(the_divergence_is_that_of_the_first_operands_answers_from_the_seconds)
+{
+    check_values("branch", "true", 4.0);
+    check_values("teacher", "true", 4.0);
+    check_values("branch", "false", 1.0);
+    check_values("teacher", "false", 1.0);
+}
+
 TEST(temperature_and_direction_change_the_divergence)
 {
     static const char *const cold[] = {"temperature", "2", "t-squared", "false", NULL};
@@ -437,6 +535,8 @@ TEST(detached_branches_leave_the_teacher_its_plain_gradients)
     run(&plain);
     CHECK_INT(plain.terms.n, 1);
     CHECK_INT(plain.branches.n, 0);
+    CHECK(!cut.terms.term[0].detached); /* ce, kl, branch_ce */
+    CHECK(cut.terms.term[1].detached && cut.terms.term[2].detached);
     CHECK_INT(sftn_params_weight_size(cut.n.params), sftn_params_weight_size(plain.n.params));
     CHECK_BYTES(sftn_params_grads(cut.n.params), sftn_params_grads(plain.n.params),
                 (size_t)sftn_params_weight_size(plain.n.params) * sizeof(float));

@@ -16,6 +16,9 @@ sftn_job small_teacher(const char *scheme, const char *network, const char *sett
 /* resnet8 distilled by kd and at from a teacher file (NULL: a teacher at random). */
 sftn_job small_student(const char *teacher_file);
 
+/* resnet8 then says this of every image: its last layer's bias, its weights being 0; [10]. */
+void small_tell(sftn_params *p, const float *logits);
+
 /* Two epochs of batches of 32, with crops and flips; dir is a directory below test_temp_dir(). */
 sftn_train_options small_options(const char *dir);
 

@@ -126,6 +126,48 @@ TEST(a_network_beside_itself_is_alike_in_every_stage)
     sftn_dataset_close(data);
 }
 
+/* Two networks that say 2 of class 3, and 1 of class 3 and 0.5 of class 0, of every image. */
+TEST(likeness_goes_from_the_first_network_to_the_second)
+{
+    static const float z[2][10] = {{0, 0, 0, 2}, {0.5f, 0, 0, 1}};
+    sftn_dataset *data = small_data(0, 0);
+    sftn_job job[2];
+    sftn_network net[2];
+    double log_p[2][10], forth = 0.0, back = 0.0;
+    const sftn_plan_options plan = {0};
+    sftn_similarity s;
+    sftn_error err = {0};
+
+    for (int i = 0; i < 2; i++) {
+        const sftn_dataset_info *info = sftn_dataset_get_info(data);
+        double sum = 0.0;
+
+        job[i] = small_teacher("plain", "resnet8", NULL);
+        small_tell(job[i].params[0], z[i]);
+        net[i] = (sftn_network){.model = *job[i].model, .params = job[i].params[0],
+                                .classes = 10, .channels = 3, .image_size = 32};
+        memcpy(net[i].mean, info->mean, sizeof net[i].mean);
+        memcpy(net[i].std, info->std, sizeof net[i].std);
+        for (int k = 0; k < 10; k++)
+            sum += exp((double)z[i][k]);
+        for (int k = 0; k < 10; k++)
+            log_p[i][k] = (double)z[i][k] - log(sum);
+    }
+    for (int k = 0; k < 10; k++) {
+        forth += exp(log_p[0][k]) * (log_p[0][k] - log_p[1][k]);
+        back += exp(log_p[1][k]) * (log_p[1][k] - log_p[0][k]);
+    }
+    CHECK_OK(sftn_compare(&net[0], &net[1], data, SFTN_TEST, &plan, &s, &err), &err);
+    CHECK_INT(s.n, 14);
+    CHECK_NEAR(s.kl_teacher_student, forth, 1e-6);
+    CHECK_NEAR(s.kl_student_teacher, back, 1e-6);
+    CHECK(fabs(forth - back) > 1e-3);
+    CHECK_NEAR(s.agreement, 100.0, 0.0);
+    for (int i = 0; i < 2; i++)
+        sftn_job_free(&job[i]);
+    sftn_dataset_close(data);
+}
+
 /* Channel means of the last stage are what a resnet pools. */
 TEST(one_cell_of_the_last_stage_is_the_pooled_feature)
 {

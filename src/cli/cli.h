@@ -87,6 +87,12 @@ bool cli_has_option(const cli_args *a, const char *name);
 /* The name most like it, written to buf; false where none is near. */
 bool cli_nearest_option(const cli_args *a, const char *name, char *buf, size_t size);
 
+/*
+ * "NAME VALUE", a line each, of every option of every table whose role (SFTN_ROLE_...) has all of
+ * `with` and none of `without`.
+ */
+void cli_write_options(FILE *f, const cli_args *a, int with, int without);
+
 /* Whether --name was on the command line. */
 bool cli_given(const cli_args *a, const char *name);
 /* Value of --name before anything is parsed, for options that decide on further options. */

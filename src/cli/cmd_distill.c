@@ -7,9 +7,11 @@
 
 static const sftn_option table[] = {
     {"student", SFTN_OPT_STRING, offsetof(cli_training, network), 0, 0, 0,
-     "network of the student; 'sftn list models' names them", "MODEL", "resnet8"},
+     "network of the student; 'sftn list models' names them", "MODEL", "resnet8",
+     .role = SFTN_ROLE_RESOLVED},
     {"teacher", SFTN_OPT_STRING, offsetof(cli_training, teacher), 0, 0, 0,
-     "file of the trained teacher (a run's model.safetensors), or the run directory", "FILE", NULL},
+     "file of the trained teacher (a run's model.safetensors), or the run directory", "FILE", NULL,
+     .role = SFTN_ROLE_RESOLVED | SFTN_ROLE_SHARED},
     {"method", SFTN_OPT_STRING, offsetof(cli_training, method), 0, 0, 0,
      "one or more of 'sftn list methods', joined by +", "NAMES", "kd"},
     {"task-weight", SFTN_OPT_FLOAT, offsetof(cli_training, task_weight), -1, -1, 1e6,
@@ -21,12 +23,13 @@ static const sftn_option table[] = {
      "refuse a teacher that has fewer percent of the test images right (with --test end: of those "
      "held out); -1 is twice what guessing has, or 10 points above it where that is less; 0 takes "
      "any, unmeasured",
-     NULL, NULL},
+     NULL, NULL, .role = SFTN_ROLE_NO_BITS | SFTN_ROLE_SHARED},
     {"teacher-norm", SFTN_OPT_CHOICE, offsetof(cli_training, teacher_norm), CLI_NORM_RUNNING, 0, 1,
      "statistics that the frozen teacher's batch norms use: those of its training, or each batch's "
-     "own (as the authors of ofd have it)", "running|batch", NULL},
+     "own (as the authors of ofd have it)", "running|batch", NULL, .role = SFTN_ROLE_SHARED},
     {"init-from-branch", SFTN_OPT_STRING, offsetof(cli_training, init_from_branch), 0, 0, 0,
-     "start the student's later stages and head from a branch in this file", "FILE", NULL},
+     "start the student's later stages and head from a branch in this file", "FILE", NULL,
+     .role = SFTN_ROLE_RESOLVED},
     {"branch", SFTN_OPT_INT, offsetof(cli_training, branch), 1, 1, SFTN_MAX_STAGES,
      "which branch, counted from the teacher's first stage", NULL, NULL},
     SFTN_OPTION_END,

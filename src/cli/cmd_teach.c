@@ -8,15 +8,18 @@ enum { CHEAP_EPOCHS = 60 };
 
 static const sftn_option table[] = {
     {"scheme", SFTN_OPT_STRING, offsetof(cli_training, scheme.name), 0, 0, 0,
-     "how the teacher is trained; 'sftn list teachers' names the schemes", "NAME", "sftn"},
+     "how the teacher is trained; 'sftn list teachers' names the schemes", "NAME", "sftn",
+     .role = SFTN_ROLE_RESOLVED},
     {"teacher", SFTN_OPT_STRING, offsetof(cli_training, network), 0, 0, 0,
-     "network of the teacher; 'sftn list models' names them", "MODEL", "resnet20"},
+     "network of the teacher; 'sftn list models' names them", "MODEL", "resnet20",
+     .role = SFTN_ROLE_RESOLVED},
     {"student", SFTN_OPT_STRING, offsetof(cli_training, student), 0, 0, 0,
-     "network of the student that the teacher shall suit", "MODEL", "resnet8"},
+     "network of the student that the teacher shall suit", "MODEL", "resnet8",
+     .role = SFTN_ROLE_RESOLVED},
     {"init-from", SFTN_OPT_STRING, offsetof(cli_training, init_from), 0, 0, 0,
      "the cheap variant: start from this trained teacher, by default for 60 epochs with the rate "
      "falling after 30 and 45",
-     "FILE", NULL},
+     "FILE", NULL, .role = SFTN_ROLE_RESOLVED},
     SFTN_OPTION_END,
 };
 

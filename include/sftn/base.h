@@ -64,7 +64,7 @@ SFTN_API const char *sftn_version(void);
  * Option tables.  One table gives parsing, defaults, ranges, help, JSON, and the record in the
  * report.  A table ends with SFTN_OPTION_END.  Positional initializers name, kind, offset,
  * default, minimum, maximum, help suffice for numbers (minimum == maximum: no limit); `choices`
- * ("a|b|c") and `text` (a string's default) come after.
+ * ("a|b|c"), `text` (a string's default) and `role` come after.
  */
 typedef enum sftn_option_kind {
     SFTN_OPT_END = 0,
@@ -76,6 +76,19 @@ typedef enum sftn_option_kind {
     SFTN_OPT_STRING, /* const char *: borrowed from the table or from the argument given */
 } sftn_option_kind;
 
+/*
+ * What an option decides, or-ed together.  0, of most: bits of the result, by its value as it
+ * stands; an option of which nothing is said is never taken for one without consequence.
+ */
+enum {
+    SFTN_ROLE_NO_BITS  = 1, /* none of the bits: where files lie, when they are written, what is
+                               refused or measured besides */
+    SFTN_ROLE_RESOLVED = 2, /* the bits, by what it stands for: a file by its contents, a default
+                               that depends on other options by what it comes to */
+    SFTN_ROLE_SHARED   = 4, /* those that are trained together agree in it: it decides what they
+                               see, or what one of them does for all */
+};
+
 typedef struct sftn_option {
     const char *name; /* lower case, words joined by '-' */
     sftn_option_kind kind;
@@ -84,9 +97,10 @@ typedef struct sftn_option {
     const char *help;    /* one line, no full stop */
     const char *choices; /* SFTN_OPT_CHOICE: "a|b|c"; SFTN_OPT_STRING: how help calls a value */
     const char *text;    /* SFTN_OPT_STRING only: default, may be NULL */
+    int role;            /* SFTN_ROLE_..., or-ed */
 } sftn_option;
 
-#define SFTN_OPTION_END {NULL, SFTN_OPT_END, 0, 0.0, 0.0, 0.0, NULL, NULL, NULL}
+#define SFTN_OPTION_END {NULL, SFTN_OPT_END, 0, 0.0, 0.0, 0.0, NULL, NULL, NULL, 0}
 
 /* Fill *options with the defaults of table. */
 SFTN_API void sftn_options_default(const sftn_option *table, void *options);

@@ -272,8 +272,9 @@ SFTN_API sftn_status sftn_train(sftn_job *job, const sftn_dataset *data,
 /*
  * Train several jobs at once, each in its own run directory and to the same bits as alone: every
  * batch is prepared once, a guide is run once, then each job makes its step.  The options must
- * agree in batch, augmentation, seed and plan, and the jobs in their guide and views.  Jobs that
- * are resumed may be at different positions: those behind catch up first.
+ * agree in batch, augmentation, seed, plan, loader_threads and save_minutes, and the jobs in their
+ * guide and views.  Jobs that are resumed may be at different positions: those behind catch up
+ * first.
  *
  * A job that fails is left, with its error, and the others go on; then err says how many failed and
  * why the first did.  INTERRUPTED: all that were not done are saved.  Where the training cannot

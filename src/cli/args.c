@@ -252,6 +252,22 @@ bool cli_nearest_option(const cli_args *a, const char *name, char *buf, size_t s
     return buf[0] != '\0';
 }
 
+void cli_write_options(FILE *f, const cli_args *a, int with, int without)
+{
+    for (int i = 0; i < a->ngroups; i++) {
+        const cli_group *g = &a->group[i];
+
+        for (const sftn_option *o = g->table; o->name; o++) {
+            char value[1024];
+
+            if ((o->role & with) != with || (o->role & without))
+                continue;
+            sftn_options_format(o, g->options, value, sizeof value);
+            fprintf(f, "%s%s %s\n", g->prefix, o->name, value);
+        }
+    }
+}
+
 sftn_status cli_set_option(cli_args *a, const char *name, const char *value, sftn_error *err)
 {
     const char *within = NULL;

@@ -94,10 +94,11 @@ static bool accept_method(cli_args *a, cli_methods *m, const sftn_distiller *met
                  method->weight_beside);
     if (method->loss)
         *table++ = (sftn_option){"weight", SFTN_OPT_FLOAT, offsetof(cli_method_use, weight),
-                                 weight, 0.0, INFINITY, use->weight_help, NULL, NULL};
+                                 weight, 0.0, INFINITY, use->weight_help, NULL, NULL, 0};
     if (takes_pairs(method))
         *table++ = (sftn_option){"pair", SFTN_OPT_STRING, offsetof(cli_method_use, pairs), 0, 0, 0,
-                                 "taps that are compared", "STUDENT:TEACHER,...", method->pairs};
+                                 "taps that are compared", "STUDENT:TEACHER,...", method->pairs,
+                                 SFTN_ROLE_RESOLVED};
     *table = (sftn_option)SFTN_OPTION_END;
     snprintf(title, sizeof title, "method %s", method->name);
     snprintf(prefix, sizeof prefix, "%s.", method->name);
@@ -114,7 +115,7 @@ static bool accept_pair(cli_args *a, cli_methods *m, int *code)
         {"pair", SFTN_OPT_STRING, offsetof(cli_methods, pair), 0, 0, 0,
          "taps that the methods compare, instead of their own choice: names that 'sftn taps' "
          "lists, like stage2:stage3,pooled, or stages, or last; --METHOD.pair is for one method",
-         "STUDENT:TEACHER,...", NULL},
+         "STUDENT:TEACHER,...", NULL, .role = SFTN_ROLE_RESOLVED},
         SFTN_OPTION_END,
     };
 

@@ -14,7 +14,7 @@ enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
 #define CLI_COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
-/* ---- commands (main.c) ---- */
+/* ---- commands (commands.c) ---- */
 
 typedef struct cli_command {
     const char *name;
@@ -86,6 +86,12 @@ sftn_status cli_set_option(cli_args *a, const char *name, const char *value, sft
 bool cli_has_option(const cli_args *a, const char *name);
 /* The name most like it, written to buf; false where none is near. */
 bool cli_nearest_option(const cli_args *a, const char *name, char *buf, size_t size);
+
+/*
+ * "NAME VALUE", a line each, of every option of every table whose role (SFTN_ROLE_...) has all of
+ * `with` and none of `without`.
+ */
+void cli_write_options(FILE *f, const cli_args *a, int with, int without);
 
 /* Whether --name was on the command line. */
 bool cli_given(const cli_args *a, const char *name);
@@ -365,6 +371,30 @@ bool cli_accept_distill(cli_training *t, int *code);
 const char *cli_training_student(const cli_training *t);
 /* Epochs and milestones (NULL: the usual ones) after defaults that depend on other options. */
 void cli_training_schedule(const cli_training *t, int *epochs, const char **milestones);
+
+/* What a line of train or teach trains on data; sftn_job_free afterwards. */
+sftn_status cli_teach_job(const cli_training *t, const sftn_dataset *data, sftn_job *job,
+                          sftn_error *err);
+
+/* What a student learns from, and those beside it too (sftn_distill_options). */
+typedef struct cli_lesson {
+    const sftn_network *teacher;
+    const char *teacher_file;
+    const sftn_dataset *data;
+    const sftn_job *shares; /* NULL: the first of them */
+    sftn_views views;
+} cli_lesson;
+
+/*
+ * What batches must hold for the student of t and those for whom they hold `views` without it.
+ * With batch norms by each batch's statistics only the methods' own: others would change the
+ * teacher's answers.
+ */
+sftn_views cli_views_beside(sftn_views views, const cli_training *t);
+
+/* What a line of distill trains, likewise; the lesson's data and networks are borrowed. */
+sftn_status cli_distill_job(const cli_training *t, const cli_lesson *lesson, sftn_job *job,
+                            sftn_error *err);
 
 /* Train a teacher (or any network: scheme plain); the body of train and teach. */
 int cli_teach(const cli_training *t);

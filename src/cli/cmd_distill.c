@@ -7,9 +7,11 @@
 
 static const sftn_option table[] = {
     {"student", SFTN_OPT_STRING, offsetof(cli_training, network), 0, 0, 0,
-     "network of the student; 'sftn list models' names them", "MODEL", "resnet8"},
+     "network of the student; 'sftn list models' names them", "MODEL", "resnet8",
+     .role = SFTN_ROLE_RESOLVED},
     {"teacher", SFTN_OPT_STRING, offsetof(cli_training, teacher), 0, 0, 0,
-     "file of the trained teacher (a run's model.safetensors), or the run directory", "FILE", NULL},
+     "file of the trained teacher (a run's model.safetensors), or the run directory", "FILE", NULL,
+     .role = SFTN_ROLE_RESOLVED | SFTN_ROLE_SHARED},
     {"method", SFTN_OPT_STRING, offsetof(cli_training, method), 0, 0, 0,
      "one or more of 'sftn list methods', joined by +", "NAMES", "kd"},
     {"task-weight", SFTN_OPT_FLOAT, offsetof(cli_training, task_weight), -1, -1, 1e6,
@@ -21,12 +23,13 @@ static const sftn_option table[] = {
      "refuse a teacher that has fewer percent of the test images right (with --test end: of those "
      "held out); -1 is twice what guessing has, or 10 points above it where that is less; 0 takes "
      "any, unmeasured",
-     NULL, NULL},
+     NULL, NULL, .role = SFTN_ROLE_NO_BITS | SFTN_ROLE_SHARED},
     {"teacher-norm", SFTN_OPT_CHOICE, offsetof(cli_training, teacher_norm), CLI_NORM_RUNNING, 0, 1,
      "statistics that the frozen teacher's batch norms use: those of its training, or each batch's "
-     "own (as the authors of ofd have it)", "running|batch", NULL},
+     "own (as the authors of ofd have it)", "running|batch", NULL, .role = SFTN_ROLE_SHARED},
     {"init-from-branch", SFTN_OPT_STRING, offsetof(cli_training, init_from_branch), 0, 0, 0,
-     "start the student's later stages and head from a branch in this file", "FILE", NULL},
+     "start the student's later stages and head from a branch in this file", "FILE", NULL,
+     .role = SFTN_ROLE_RESOLVED},
     {"branch", SFTN_OPT_INT, offsetof(cli_training, branch), 1, 1, SFTN_MAX_STAGES,
      "which branch, counted from the teacher's first stage", NULL, NULL},
     SFTN_OPTION_END,
@@ -146,48 +149,58 @@ static void fill_run(distillation *d, int i)
     name_directory(d, s, &job->run);
 }
 
-/* What batches must hold for all students that are trained from the same answers. */
-static sftn_views views_of_all(const distillation *d)
+sftn_views cli_views_beside(sftn_views views, const cli_training *t)
 {
-    sftn_views most = {.n = 1};
+    const sftn_views own = cli_method_views(&t->methods);
 
-    for (int i = 0; i < d->n; i++) {
-        const sftn_views views = cli_method_views(&d->student[i].t.methods);
+    return own.n > views.n && t->teacher_norm != CLI_NORM_BATCH ? own : views;
+}
 
-        if (d->student[i].t.teacher_norm == CLI_NORM_BATCH)
-            return (sftn_views){.n = 1};
-        if (views.n > most.n)
-            most = views;
-    }
-    return most;
+sftn_status cli_distill_job(const cli_training *t, const cli_lesson *lesson, sftn_job *job,
+                            sftn_error *err)
+{
+    const sftn_dataset_info *info = sftn_dataset_get_info(lesson->data);
+    sftn_model model;
+    sftn_distill_options options = {
+        .student = &model,
+        .teacher = &lesson->teacher->model,
+        .teacher_file = lesson->teacher_file,
+        .shares = lesson->shares,
+        .teacher_batch_norms = t->teacher_norm == CLI_NORM_BATCH,
+        .views = lesson->views,
+        .task_weight = cli_decimal(t->task_weight),
+        .smoothing = t->run.smoothing,
+        .classes = info->classes,
+        .channels = info->channels,
+        .image_size = info->height,
+        .data = lesson->data,
+        .branch_file = t->init_from_branch,
+        .branch = t->branch,
+        .seed = (uint64_t)t->run.seed,
+    };
+    const sftn_status status = sftn_model_find(t->network, &model, err);
+
+    if (status)
+        return status;
+    if (options.task_weight < 0.0)
+        options.task_weight = cli_default_task_weight(&t->methods);
+    cli_use_methods(&t->methods, &options);
+    return sftn_distill_job(&options, job, err);
 }
 
 static sftn_status make_job(distillation *d, int i, sftn_error *err)
 {
-    const sftn_dataset_info *info = sftn_dataset_get_info(d->data);
-    const student *s = &d->student[i];
-    sftn_distill_options options = {
-        .student = &s->model,
-        .teacher = &d->teacher.model,
+    cli_lesson lesson = {
+        .teacher = &d->teacher,
         .teacher_file = d->teacher_file,
-        .shares = i ? &d->job[0].job : NULL,
-        .teacher_batch_norms = s->t.teacher_norm == CLI_NORM_BATCH,
-        .views = views_of_all(d),
-        .task_weight = cli_decimal(s->t.task_weight),
-        .smoothing = s->t.run.smoothing,
-        .classes = info->classes,
-        .channels = info->channels,
-        .image_size = info->height,
         .data = d->data,
-        .branch_file = s->t.init_from_branch,
-        .branch = s->t.branch,
-        .seed = (uint64_t)s->t.run.seed,
+        .shares = i ? &d->job[0].job : NULL,
+        .views = {.n = 1},
     };
 
-    if (options.task_weight < 0.0)
-        options.task_weight = cli_default_task_weight(&s->t.methods);
-    cli_use_methods(&s->t.methods, &options);
-    return sftn_distill_job(&options, &d->job[i].job, err);
+    for (int k = 0; k < d->n; k++)
+        lesson.views = cli_views_beside(lesson.views, &d->student[k].t);
+    return cli_distill_job(&d->student[i].t, &lesson, &d->job[i].job, err);
 }
 
 /*

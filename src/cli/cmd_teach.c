@@ -8,15 +8,18 @@ enum { CHEAP_EPOCHS = 60 };
 
 static const sftn_option table[] = {
     {"scheme", SFTN_OPT_STRING, offsetof(cli_training, scheme.name), 0, 0, 0,
-     "how the teacher is trained; 'sftn list teachers' names the schemes", "NAME", "sftn"},
+     "how the teacher is trained; 'sftn list teachers' names the schemes", "NAME", "sftn",
+     .role = SFTN_ROLE_RESOLVED},
     {"teacher", SFTN_OPT_STRING, offsetof(cli_training, network), 0, 0, 0,
-     "network of the teacher; 'sftn list models' names them", "MODEL", "resnet20"},
+     "network of the teacher; 'sftn list models' names them", "MODEL", "resnet20",
+     .role = SFTN_ROLE_RESOLVED},
     {"student", SFTN_OPT_STRING, offsetof(cli_training, student), 0, 0, 0,
-     "network of the student that the teacher shall suit", "MODEL", "resnet8"},
+     "network of the student that the teacher shall suit", "MODEL", "resnet8",
+     .role = SFTN_ROLE_RESOLVED},
     {"init-from", SFTN_OPT_STRING, offsetof(cli_training, init_from), 0, 0, 0,
      "the cheap variant: start from this trained teacher, by default for 60 epochs with the rate "
      "falling after 30 and 45",
-     "FILE", NULL},
+     "FILE", NULL, .role = SFTN_ROLE_RESOLVED},
     SFTN_OPTION_END,
 };
 
@@ -58,17 +61,16 @@ static sftn_status find_models(const cli_training *t, sftn_model *teacher, sftn_
     return status;
 }
 
-/* Name the run, make the job and train it on data that is open. */
-static int train_on(const cli_training *t, const sftn_plan_options *plan, const sftn_dataset *data,
-                    const sftn_model *teacher, const sftn_model *student)
+sftn_status cli_teach_job(const cli_training *t, const sftn_dataset *data, sftn_job *job,
+                          sftn_error *err)
 {
-    const bool branches = cli_training_student(t) != NULL;
     const sftn_dataset_info *info = sftn_dataset_get_info(data);
+    sftn_model teacher, student;
     const sftn_teach_options options = {
         .scheme = t->scheme.scheme,
         .scheme_options = t->scheme.options,
-        .teacher = teacher,
-        .student = branches ? student : NULL,
+        .teacher = &teacher,
+        .student = cli_training_student(t) ? &student : NULL,
         .classes = info->classes,
         .channels = info->channels,
         .image_size = info->height,
@@ -76,6 +78,17 @@ static int train_on(const cli_training *t, const sftn_plan_options *plan, const 
         .init_from = t->init_from,
         .seed = (uint64_t)t->run.seed,
     };
+    const sftn_status status = find_models(t, &teacher, &student, err);
+
+    return status ? status : sftn_teach_job(&options, job, err);
+}
+
+/* Name the run, make the job and train it on data that is open. */
+static int train_on(const cli_training *t, const sftn_plan_options *plan, const sftn_dataset *data,
+                    const sftn_model *teacher, const sftn_model *student)
+{
+    const bool branches = cli_training_student(t) != NULL;
+    const sftn_dataset_info *info = sftn_dataset_get_info(data);
     cli_job job = {.run = {
         .argc = t->args.argc,
         .argv = t->args.argv,
@@ -96,7 +109,7 @@ static int train_on(const cli_training *t, const sftn_plan_options *plan, const 
                  branches ? student->name : "", info->name, (long long)t->run.seed);
     if (!cli_check_directories(&job, 1, &code))
         return code;
-    if (sftn_teach_job(&options, &job.job, &err) != SFTN_OK)
+    if (cli_teach_job(t, data, &job.job, &err) != SFTN_OK)
         return cli_fail(&err);
     code = cli_run_jobs(&job, 1, NULL);
     sftn_job_free(&job.job);

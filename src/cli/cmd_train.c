@@ -3,9 +3,11 @@
 
 static const sftn_option table[] = {
     {"model", SFTN_OPT_STRING, offsetof(cli_training, network), 0, 0, 0,
-     "network to train; 'sftn list models' names them", "MODEL", "resnet20"},
+     "network to train; 'sftn list models' names them", "MODEL", "resnet20",
+     .role = SFTN_ROLE_RESOLVED},
     {"init-from", SFTN_OPT_STRING, offsetof(cli_training, init_from), 0, 0, 0,
-     "start from the weights in this file instead of at random", "FILE", NULL},
+     "start from the weights in this file instead of at random", "FILE", NULL,
+     .role = SFTN_ROLE_RESOLVED},
     SFTN_OPTION_END,
 };
 

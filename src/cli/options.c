@@ -9,35 +9,41 @@
 
 const sftn_option cli_data_table[] = {
     {"data", SFTN_OPT_STRING, offsetof(cli_data_options, data), 0, 0, 0,
-     "data set; 'sftn list data' names them", "NAME", "cifar100"},
+     "data set; 'sftn list data' names them", "NAME", "cifar100",
+     .role = SFTN_ROLE_RESOLVED | SFTN_ROLE_SHARED},
     {"data-path", SFTN_OPT_STRING, offsetof(cli_data_options, data_path), 0, 0, 0,
-     "directory or archive that holds it, where it is not in its usual place", "PATH", NULL},
+     "directory or archive that holds it, where it is not in its usual place", "PATH", NULL,
+     .role = SFTN_ROLE_RESOLVED | SFTN_ROLE_SHARED},
     {"limit", SFTN_OPT_INT64, offsetof(cli_data_options, limit), 0, 0, INFINITY,
-     "train on the first N records only; 0 is all", NULL, NULL},
+     "train on the first N records only; 0 is all", NULL, NULL,
+     .role = SFTN_ROLE_RESOLVED | SFTN_ROLE_SHARED},
     {"validation", SFTN_OPT_INT64, offsetof(cli_data_options, validation), 0, 0, INFINITY,
-     "hold out N training records to choose the best epoch by", NULL, NULL},
+     "hold out N training records to choose the best epoch by", NULL, NULL,
+     .role = SFTN_ROLE_RESOLVED | SFTN_ROLE_SHARED},
     {"data-seed", SFTN_OPT_INT64, offsetof(cli_data_options, data_seed), 1, 0, INFINITY,
      "chooses the held-out records and draws the built-in set; the same for runs that are compared",
-     NULL, NULL},
+     NULL, NULL, .role = SFTN_ROLE_RESOLVED | SFTN_ROLE_SHARED},
     {"cache", SFTN_OPT_BOOL, offsetof(cli_data_options, cache), 1, 0, 1,
-     "keep the decoded data set in a file for the next time", NULL, NULL},
+     "keep the decoded data set in a file for the next time", NULL, NULL,
+     .role = SFTN_ROLE_NO_BITS},
     SFTN_OPTION_END,
 };
 
 const sftn_option cli_machine_table[] = {
     {"precision", SFTN_OPT_CHOICE, offsetof(cli_machine_options, precision), 0, 0, 1,
      "of activations and their gradients; weights, statistics and losses are always float32",
-     "float32|bfloat16", NULL},
+     "float32|bfloat16", NULL, .role = SFTN_ROLE_SHARED},
     {"winograd", SFTN_OPT_BOOL, offsetof(cli_machine_options, winograd), 1, 0, 1,
      "3x3 convolutions by Winograd's algorithm where it is the faster: rounds bfloat16 to half a "
      "percent of a result's norm",
-     NULL, NULL},
+     NULL, NULL, .role = SFTN_ROLE_SHARED},
     {"backend", SFTN_OPT_STRING, offsetof(cli_machine_options, backend), 0, 0, 0,
-     "'sftn list backends' names them", "NAME", "cpu"},
+     "'sftn list backends' names them", "NAME", "cpu",
+     .role = SFTN_ROLE_RESOLVED | SFTN_ROLE_SHARED},
     {"threads", SFTN_OPT_INT, offsetof(cli_machine_options, threads), 0, 0, 1024,
      "threads that compute; 0 is one for each core.  Sums are divided among them: another number "
      "gives other bits",
-     NULL, NULL},
+     NULL, NULL, .role = SFTN_ROLE_RESOLVED | SFTN_ROLE_SHARED},
     SFTN_OPTION_END,
 };
 

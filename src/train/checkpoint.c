@@ -161,7 +161,7 @@ static sftn_status check_owner(const sftn_run_state *r, const sftn_tensors *t, c
 {
     const char *kind = sftn_tensors_meta(t, "kind"), *model = sftn_tensors_meta(t, "model");
     const char *job = sftn_tensors_meta(t, "job"), *options = sftn_tensors_meta(t, "options");
-    char difference[256];
+    sftn_difference d;
 
     if (!kind || strcmp(kind, "checkpoint") != 0 || !model || !job || !options)
         return sftn_fail(err, SFTN_ERR_FORMAT, "%s: not a checkpoint of a training run", path);
@@ -169,10 +169,11 @@ static sftn_status check_owner(const sftn_run_state *r, const sftn_tensors *t, c
         return sftn_fail(err, SFTN_ERR_ARGUMENT,
                          "%s is the checkpoint of a run that trains %s, this run trains %s", path,
                          model, r->job->model->name);
-    if (sftn_options_differ(job, r->job->description, difference, sizeof difference) ||
-        sftn_options_differ(options, r->options_text, difference, sizeof difference))
-        return sftn_fail(err, SFTN_ERR_ARGUMENT, "%s is the checkpoint of another run: %s", path,
-                         difference);
+    if (sftn_options_differ(job, r->job->description, &d) ||
+        sftn_options_differ(options, r->options_text, &d))
+        return sftn_fail(err, SFTN_ERR_ARGUMENT,
+                         "%s is the checkpoint of another run: '%s' is %s there and %s here", path,
+                         d.name, d.there, d.here);
     return SFTN_OK;
 }
 

@@ -82,10 +82,15 @@ typedef struct sftn_run_state {
 /* The options that decide the numbers, and the data's identity, as JSON; NULL: out of memory. */
 char *sftn_options_text(const sftn_train_options *options, const sftn_dataset *data);
 /*
- * The first member in which two JSON objects differ: its name, and both values, all in one text
- * like "'batch' is 64 there and 32 here"; false where they agree.
+ * Likewise what those that are trained together agree in: what decides the batches and plans, and
+ * what the trainer does once for all.
  */
-bool sftn_options_differ(const char *there, const char *here, char *text, size_t size);
+char *sftn_together_text(const sftn_train_options *options, sftn_views views);
+/* The first member in which two JSON objects differ, with both values; false where they agree. */
+typedef struct sftn_difference {
+    char name[64], there[96], here[96];
+} sftn_difference;
+bool sftn_options_differ(const char *there, const char *here, sftn_difference *d);
 
 /* ---- phase.c ---- */
 /* The steps of the current phase. */

@@ -40,29 +40,24 @@ static void name_run(const course *c, const sftn_run_state *r, sftn_status statu
         sftn_fail_in(err, "%s", r->opt->dir);
 }
 
-static bool same_batches(const sftn_train_options *a, const sftn_train_options *b)
+/* What r and the first run must agree in. */
+static sftn_status check_agreement(const course *c, const sftn_run_state *r, sftn_error *err)
 {
-    const char *x = a->plan.backend ? a->plan.backend : "cpu";
-    const char *y = b->plan.backend ? b->plan.backend : "cpu";
+    char *first = sftn_together_text(c->opt, c->run[0].job->views);
+    char *text = sftn_together_text(r->opt, r->job->views);
+    sftn_status status = SFTN_OK;
+    sftn_difference d;
 
-    return a->batch == b->batch && a->seed == b->seed && a->augment.pad == b->augment.pad &&
-           a->augment.flip == b->augment.flip && a->plan.precision == b->plan.precision &&
-           a->plan.no_fusion == b->plan.no_fusion && strcmp(x, y) == 0;
-}
-
-/* Batches hold the same views for all. */
-static sftn_status check_views(const course *c, const sftn_run_state *r, sftn_error *err)
-{
-    const sftn_views *a = &c->run[0].job->views, *b = &r->job->views;
-
-    if (sftn_views_rows(*a, 1) == sftn_views_rows(*b, 1) && a->turned == b->turned)
-        return SFTN_OK;
-    return sftn_fail(err, SFTN_ERR_ARGUMENT,
-                     "%s and %s cannot be trained together: their methods take other views of each "
-                     "image (%lld%s and %lld%s); train them by commands of their own",
-                     c->opt->dir, r->opt->dir, (long long)sftn_views_rows(*a, 1),
-                     a->turned ? ", turned" : "", (long long)sftn_views_rows(*b, 1),
-                     b->turned ? ", turned" : "");
+    if (!first || !text)
+        status = sftn_fail(err, SFTN_ERR_MEMORY, "training: out of memory");
+    else if (sftn_options_differ(first, text, &d))
+        status = sftn_fail(err, SFTN_ERR_ARGUMENT,
+                           "%s and %s cannot be trained together: '%s' is %s and %s; train them "
+                           "by commands of their own", c->opt->dir, r->opt->dir, d.name, d.there,
+                           d.here);
+    free(first);
+    free(text);
+    return status;
 }
 
 /* What jobs must agree in, and what they must not. */
@@ -72,22 +67,19 @@ static sftn_status check_together(const course *c, sftn_error *err)
 
     for (int i = 0; i < c->n; i++) {
         const sftn_run_state *r = &c->run[i];
+        sftn_status status;
 
         if (c->n > 1 && !r->opt->dir)
             return sftn_fail(err, SFTN_ERR_ARGUMENT, "training needs a run directory");
-        if (!same_batches(r->opt, c->opt))
-            return sftn_fail(err, SFTN_ERR_ARGUMENT,
-                             "%s and %s cannot be trained together: their batch size, "
-                             "augmentation, seed of the batches or plan differ", c->opt->dir,
-                             r->opt->dir);
+        status = i ? check_agreement(c, r, err) : SFTN_OK;
+        if (status)
+            return status;
         if (r->job->guide && guide && r->job->guide_id != guide)
             return sftn_fail(err, SFTN_ERR_ARGUMENT,
                              "%s cannot be trained with the jobs before it: it has another teacher",
                              r->opt->dir);
         if (r->job->guide)
             guide = r->job->guide_id;
-        if (check_views(c, r, err))
-            return SFTN_ERR_ARGUMENT;
         for (int k = 0; k < i; k++)
             if (strcmp(c->run[k].opt->dir, r->opt->dir) == 0)
                 return sftn_fail(err, SFTN_ERR_ARGUMENT,

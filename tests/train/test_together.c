@@ -322,6 +322,35 @@ TEST(a_job_that_fails_is_left_and_the_others_go_on)
     sftn_dataset_close(data);
 }
 
+/* clang-format off */
+static void set_batch(sftn_train_options *o) { o->batch = 16; }
+static void set_seed(sftn_train_options *o) { o->seed = 7; }
+static void set_pad(sftn_train_options *o) { o->augment.pad = 2; }
+static void set_flip(sftn_train_options *o) { o->augment.flip = false; }
+static void set_precision(sftn_train_options *o) { o->plan.precision = SFTN_BFLOAT16; }
+static void set_backend(sftn_train_options *o) { o->plan.backend = "ref"; }
+static void set_winograd(sftn_train_options *o) { o->plan.no_winograd = true; }
+static void set_fusion(sftn_train_options *o) { o->plan.no_fusion = true; }
+static void set_threads(sftn_train_options *o) { o->loader_threads = 2; }
+static void set_minutes(sftn_train_options *o) { o->save_minutes = 1.0; }
+/* clang-format on */
+
+static const struct {
+    void (*change)(sftn_train_options *o);
+    const char *text;
+} agreements[] = {
+    {set_batch, "'batch' is 32 and 16; "},
+    {set_seed, "'batch-seed' is 1 and 7; "},
+    {set_pad, "'crop-pad' is 4 and 2; "},
+    {set_flip, "'flip' is true and false; "},
+    {set_precision, "'precision' is float32 and bfloat16; "},
+    {set_backend, "'backend' is cpu and ref; "},
+    {set_winograd, "'winograd' is true and false; "},
+    {set_fusion, "'fusion' is absent and false; "},
+    {set_threads, "'loader-threads' is 1 and 2; "},
+    {set_minutes, "'save-minutes' is 0 and 1; "},
+};
+
 TEST(jobs_that_do_not_go_together_are_refused)
 {
     sftn_dataset *data = small_data(0, 0);
@@ -330,14 +359,16 @@ TEST(jobs_that_do_not_go_together_are_refused)
     group g;
 
     group_open(&g, data, "refused", SFTN_FLOAT32);
-    g.options[2].seed = 7;
-    CHECK_FAILS(train_until(&g, data, 0, &err), SFTN_ERR_ARGUMENT, &err,
-                "refused2 cannot be trained together: their batch size, augmentation, seed");
-    CHECK_TEXT(g.member[0].error.text, err.text);
-    g.options[2].seed = g.options[0].seed;
-    g.options[2].batch = 16;
-    CHECK_FAILS(train_until(&g, data, 0, &err), SFTN_ERR_ARGUMENT, &err, "batch size");
-    g.options[2].batch = g.options[0].batch;
+    for (size_t i = 0; i < SFTN_COUNT(agreements); i++) {
+        const sftn_train_options kept = g.options[2];
+
+        agreements[i].change(&g.options[2]);
+        CHECK_FAILS(train_until(&g, data, 0, &err), SFTN_ERR_ARGUMENT, &err,
+                    "refused2 cannot be trained together: ");
+        CHECK_CONTAINS(err.text, agreements[i].text);
+        CHECK_TEXT(g.member[0].error.text, err.text);
+        g.options[2] = kept;
+    }
     g.options[2].dir = g.options[1].dir;
     CHECK_FAILS(train_until(&g, data, 0, &err), SFTN_ERR_ARGUMENT, &err,
                 "two jobs are to be trained in the same directory");

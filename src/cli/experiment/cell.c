@@ -1,21 +1,12 @@
 /*
  * cell.c: one training of an experiment: its options checked by the tables of its command, its
- * command line, and the hash under which its network is kept.
- *
- * The hash is SHA-256 of a text with everything that decides the network's bits: every option of
- * the command with its value, given or not; the data set's digest; the hash of the teacher; the
- * number of threads, the backend and the machine's kernels; versions.  Where files lie, how often a
- * run is saved and what it is called do not enter.
+ * command line, its data set.
  */
 #include "cli/experiment/experiment.h"
 
-#include <sha2.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* To be raised when the same options begin to give other bits. */
-enum { HASH_FORMAT = 1 };
 
 static const char *command_of(const cell *c)
 {
@@ -39,7 +30,7 @@ static const char *option_name(const cell *c, const char *key)
     return key;
 }
 
-static const choice *option_of(const cell *c, const char *key)
+const choice *cell_option(const cell *c, const char *key)
 {
     for (int i = 0; i < c->noptions; i++)
         if (strcmp(c->option[i].key, key) == 0)
@@ -97,7 +88,7 @@ static bool nearest_option(const cell *c, const cli_args *args, const char *key,
 static void unknown(const cell *c, const cli_args *args, const choice *o, problems *p)
 {
     static const char *const noun[] = {"teacher", "student alone", "student with a teacher"};
-    const choice *scheme = c->kind == CELL_TEACHER ? option_of(c, "scheme") : NULL;
+    const choice *scheme = c->kind == CELL_TEACHER ? cell_option(c, "scheme") : NULL;
     char near[96], of[128];
 
     snprintf(of, sizeof of, "%s%s%.64s", noun[c->kind], scheme ? " of scheme " : "",
@@ -116,7 +107,7 @@ static void unknown(const cell *c, const cli_args *args, const choice *o, proble
 /* A network starts from one place. */
 static void check_origins(const cell *c, problems *p)
 {
-    const choice *from = option_of(c, "from"), *file = option_of(c, "init-from");
+    const choice *from = cell_option(c, "from"), *file = cell_option(c, "init-from");
 
     if (from && file)
         problem_add(p, file->line, "'init-from' says where a network starts that starts 'from' "
@@ -142,7 +133,7 @@ static void check_options(const cell *c, cli_args *args, problems *p)
 /* The scheme and the methods come first: the other options depend on them. */
 static void check_cell(const cell *c, problems *p)
 {
-    const choice *kind = option_of(c, c->kind == CELL_STUDENT ? "method" : "scheme");
+    const choice *kind = cell_option(c, c->kind == CELL_STUDENT ? "method" : "scheme");
     char text[256] = "";
     char *argv[] = {(char *)(uintptr_t)command_of(c), text, NULL};
     cli_training t = {.args = {.argc = kind ? 2 : 1, .argv = argv}};
@@ -220,8 +211,8 @@ static bool add_argument(cell *c, const char *format, ...)
 /* Options that experiments set otherwise than the command does. */
 static bool add_defaults(cell *c)
 {
-    return (option_of(c, "threads") || add_argument(c, "--threads=1")) &&
-           (option_of(c, "test") || add_argument(c, "--test=end"));
+    return (cell_option(c, "threads") || add_argument(c, "--threads=1")) &&
+           (cell_option(c, "test") || add_argument(c, "--test=end"));
 }
 
 static bool make_line(const cells *all, cell *c)
@@ -266,137 +257,20 @@ bool cell_parse(const cell *c, cli_training *t, int *code)
     return accept(c, t, code) && cli_parse(&t->args, code);
 }
 
-/* ---- the hash ---- */
-
-void text_hash(const char *text, char hash[65])
-{
-    SHA256Data((const uint8_t *)text, strlen(text), hash);
-}
-
-static bool is_one_of(const char *name, const char *const *names)
-{
-    for (int i = 0; names[i]; i++)
-        if (strcmp(names[i], name) == 0)
-            return true;
-    return false;
-}
-
-/* Every option of the tables, but those that decide nothing or are written in another form. */
-static void write_options(FILE *f, const cli_training *t)
-{
-    static const char *const left_out[] = {"epochs",  "milestones", "batch-seed",   "threads",
-                                           "out",     "resume",     "overwrite",    "test",
-                                           "backend", "loader-threads", "save-minutes", NULL};
-
-    for (int i = 1; i < t->args.ngroups; i++) {
-        const cli_group *g = &t->args.group[i];
-        const bool shared = g->table == cli_run_table || g->table == cli_machine_table;
-
-        for (const sftn_option *o = g->table; o->name && g->table != cli_data_table; o++) {
-            char value[1024];
-
-            if (shared && is_one_of(o->name, left_out))
-                continue;
-            sftn_options_format(o, g->options, value, sizeof value);
-            fprintf(f, "%s%s %s\n", g->prefix, o->name, value);
-        }
-    }
-}
-
-/* SHA-256 of the file called name in path, or of path where that is a file; an error is printed. */
-static bool hash_file(FILE *f, const char *key, const char *path, const char *name, int *code)
-{
-    char file[640], hash[65];
-
-    cli_run_file(path, name, file, sizeof file);
-    if (!SHA256File(file, hash)) {
-        *code = cli_misuse("%s cannot be read", file);
-        return false;
-    }
-    fprintf(f, "%s %s\n", key, hash);
-    return true;
-}
-
-/* What a network starts from, other than at random. */
-static bool write_origin(FILE *f, const cells *all, const cell *c, const cli_training *t, int *code)
-{
-    const choice *branch = option_of(c, "init-from-branch");
-
-    if (c->kind == CELL_STUDENT)
-        fprintf(f, "teacher %s\n", all->list[c->teacher].hash);
-    if (branch)
-        fprintf(f, "branch %d\n", t->branch);
-    if (branch && strcmp(branch->value, "teacher") != 0)
-        return hash_file(f, "init-from-branch", branch->value, "branches", code);
-    if (c->from >= 0)
-        fprintf(f, "init-from %s\n", all->list[c->from].hash);
-    else if (t->init_from)
-        return hash_file(f, "init-from-file", t->init_from, "model", code);
-    return true;
-}
-
-static bool write_identity(FILE *f, const cells *all, cell *c, const cli_training *t, int *code)
-{
-    const char *student = cli_training_student(t), *milestones;
-    char machine[256];
-
-    cli_training_schedule(t, &c->epochs, &milestones);
-    sftn_backend_machine(t->machine.backend, machine, sizeof machine);
-    fprintf(f, "format %d, version %s\n", HASH_FORMAT, sftn_version());
-    fprintf(f, "network %s\n", t->network);
-    if (t->scheme.scheme)
-        fprintf(f, "scheme %s %s\n", t->scheme.scheme->name, student ? student : "");
-    if (t->method)
-        fprintf(f, "method %s, task-weight %.9g\n", t->method, (double)t->task_weight);
-    if (t->method && t->teacher_norm == CLI_NORM_BATCH)
-        fprintf(f, "teacher-norm batch\n");
-    fprintf(f, "data %s\n", all->data[c->data].digest);
-    fprintf(f, "epochs %d, milestones %s\n", c->epochs, milestones ? milestones : "");
-    fprintf(f, "batch-seed %s\n", c->batch_seed);
-    fprintf(f, "backend %s (%s), threads %d\n", t->machine.backend, machine, c->threads);
-    write_options(f, t);
-    return write_origin(f, all, c, t, code);
-}
-
-static char *workload_text(const cells *all, const cell *c, const cli_training *t)
-{
-    const cell_data *d = &all->data[c->data];
-    const cell *teacher = c->kind == CELL_STUDENT ? &all->list[c->teacher] : NULL;
-    const char *student = cli_training_student(t);
-    char *text = NULL;
-
-    if (asprintf(&text, "%s of %s%s%s %s%s%s, batch %lld of %dx%dx%d, %s, %s%s, threads %d",
-                 t->network, teacher ? teacher->network : "itself",
-                 t->scheme.scheme ? " " : "", t->scheme.scheme ? t->scheme.scheme->name : "",
-                 student ? student : "", t->method ? "by " : "", t->method ? t->method : "",
-                 (long long)c->batch, d->channels, d->size, d->size, t->machine.backend,
-                 t->machine.precision == SFTN_BFLOAT16 ? "bfloat16" : "float32",
-                 t->machine.winograd ? "" : " without Winograd", c->threads) < 0)
-        return NULL;
-    return text;
-}
-
-static char *together_text(const cells *all, const cell *c, const cli_training *t)
-{
-    const cli_run_options *r = &t->run;
-    const bool by_batch = t->teacher_norm == CLI_NORM_BATCH; /* then views change its answers */
-    const sftn_views views = by_batch ? cli_method_views(&t->methods) : (sftn_views){.n = 0};
-    char *text = NULL;
-
-    if (asprintf(&text, "%s %s %lld %s %d %d %d %d %d %d %s %d %g %d %d %d",
-                 all->list[c->teacher].hash, all->data[c->data].digest, (long long)r->batch,
-                 c->batch_seed, r->augment, r->pad, r->flip, r->loader_threads,
-                 t->machine.precision, t->machine.winograd, t->machine.backend, c->threads,
-                 (double)t->min_teacher_accuracy, t->teacher_norm, views.n, views.turned) < 0)
-        return NULL;
-    return text;
-}
-
 /* ---- data sets ---- */
 
-static bool same_text(const char *a, const char *b)
+/* Whether the same images are asked for. */
+static bool same_data(const cli_data_options *a, const cli_data_options *b)
 {
-    return a == b || (a && b && strcmp(a, b) == 0);
+    for (const sftn_option *o = cli_data_table; o->name; o++) {
+        char x[1024], y[1024];
+
+        sftn_options_format(o, a, x, sizeof x);
+        sftn_options_format(o, b, y, sizeof y);
+        if (!(o->role & SFTN_ROLE_NO_BITS) && strcmp(x, y) != 0)
+            return false;
+    }
+    return true;
 }
 
 /* Open the data set that the options of a cell_data name, and fill the rest. */
@@ -424,13 +298,9 @@ static int find_data(cells *all, const cli_data_options *o, int *code)
 {
     cell_data d = {.options = *o};
 
-    for (int i = 0; i < all->ndata; i++) {
-        const cli_data_options *p = &all->data[i].options;
-
-        if (same_text(p->data, o->data) && same_text(p->data_path, o->data_path) &&
-            p->limit == o->limit && p->validation == o->validation && p->data_seed == o->data_seed)
+    for (int i = 0; i < all->ndata; i++)
+        if (same_data(&all->data[i].options, o))
             return i;
-    }
     *code = in_child(read_data, &d, &d, sizeof d);
     if (*code != CLI_DONE)
         return -1;
@@ -459,33 +329,6 @@ static bool fill(cells *all, cell *c, const cli_training *t, int *code)
     snprintf(c->batch_seed, sizeof c->batch_seed, "%lld",
              (long long)(t->run.batch_seed < 0 ? t->run.seed : t->run.batch_seed));
     return true;
-}
-
-static bool identify(cells *all, cell *c, const cli_training *t, const char *cache, int *code)
-{
-    char *text = NULL;
-    size_t size = 0;
-    FILE *f;
-    bool ok;
-
-    if (!fill(all, c, t, code))
-        return false;
-    f = open_memstream(&text, &size);
-    ok = f && write_identity(f, all, c, t, code);
-    if (f)
-        fclose(f);
-    if (ok) {
-        text_hash(text, c->hash);
-        c->workload = workload_text(all, c, t);
-        c->together = c->kind == CELL_STUDENT ? together_text(all, c, t) : NULL;
-        snprintf(c->dir, sizeof c->dir, "%.400s/%s-%.16s", cache,
-                 c->kind == CELL_STUDENT ? "distill" : cli_training_student(t) ? "teach" : "train",
-                 c->hash);
-    }
-    free(text);
-    if (*code == CLI_DONE && (!text || !c->workload || (c->kind == CELL_STUDENT && !c->together)))
-        *code = cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
-    return *code == CLI_DONE;
 }
 
 /* The first cell that is the same training. */
@@ -540,8 +383,8 @@ bool cells_identify(cells *all, const char *cache, int *code)
         c->from = resolved(all, c->from);
         if (!make_line(all, c))
             *code = cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
-        else if (cell_parse(c, &t, code))
-            identify(all, c, &t, cache, code);
+        else if (cell_parse(c, &t, code) && fill(all, c, &t, code))
+            cell_identify(all, c, &t, cache, code);
         cli_args_free(&t.args);
         if (*code == CLI_DONE)
             c->same_as = original(all, i);

@@ -4,7 +4,8 @@
  *
  *     read.c     the file: teachers, students, methods, seeds, each option with its values
  *     expand.c   all combinations, as cells
- *     cell.c     a cell's options against the command's tables; its command line; its hash
+ *     cell.c     a cell's options against the command's tables; its command line; its data set
+ *     identity.c a cell's hash, and which cells are trained together
  *     plan.c     what is cached, what is left, and how long that takes
  *     pool.c     child processes that train
  *     child.c    work of other kinds in a child process
@@ -117,7 +118,7 @@ typedef struct cell {
     const char *seed;
     int teacher, from; /* cells that are trained before this one: numbers, -1: none */
 
-    /* cell.c */
+    /* cell.c and identity.c */
     int same_as;    /* the cell before this one that is the same training; -1: none */
     char **argv;    /* the command line, without run directory; NULL-terminated */
     int argc;
@@ -172,8 +173,20 @@ bool cells_identify(cells *c, const char *cache, int *code);
 char *cell_command(const cell *c);
 /* Its training as parsed from its command line; cli_args_free(&t->args) afterwards. */
 bool cell_parse(const cell *c, cli_training *t, int *code);
+/* What a cell says of the option that the file calls key; NULL: nothing. */
+const choice *cell_option(const cell *c, const char *key);
+
+/* ---- what a cell is (identity.c) ---- */
+
+/*
+ * The hash of a cell that was parsed as t, its directory below cache, and the texts in which it is
+ * compared with others.  False with *code set after an error was printed.
+ */
+bool cell_identify(const cells *all, cell *c, const cli_training *t, const char *cache, int *code);
 /* SHA-256 in hexadecimal of a text. */
 void text_hash(const char *text, char hash[65]);
+
+/* ---- work in a child process (child.c) ---- */
 
 /*
  * Call work(ctx) in a child process and take over what it leaves at result, which is a part of what

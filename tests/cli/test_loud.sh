@@ -71,7 +71,7 @@ expect 1 "" "*
 sftn: epoch 20, batch 1: the loss term 'ce' (weight 1) stayed at exactly * over 20 steps: it trains \
 nothing; training stops, the last checkpoint is kept" \
     train --model resnet8 --data shapes --limit 2 --batch 2 --no-augment --lr 0 --epochs 30 \
-    --threads 1 --out still
+    --threads 1 --test end --out still
 [[ $(wc -l <still/log.jsonl) -eq 19 ]] || fail "the log of the stopped run has not 19 epochs"
 expect 0 "images *" "" eval still/checkpoint.safetensors
 finish

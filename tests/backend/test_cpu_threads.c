@@ -1,6 +1,7 @@
 /*
  * cpu_threads: a network large enough to be shared by threads, against the reference; and what
- * does not go through oneDNN gives the same bits on any number of threads.
+ * does not go through oneDNN gives the same bits on any number of threads.  The number asked for
+ * decides the bits, not the cores that there are.
  */
 #include "sftn/nn.h"
 #include "sftn/plan.h"
@@ -8,8 +9,12 @@
 #include "test.h"
 
 #include <math.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { N = 6, C = 21, H = 23, W = 19, COUNT = N * C * H * W };
 
@@ -176,4 +181,54 @@ TEST(convolutions_equal_the_reference_where_threads_share_them)
     sftn_graph_free(g);
     sftn_params_free(params);
     free(a);
+}
+
+/*
+ * The gradients of the weights for that many threads, computed by a forked child on one core, or
+ * on two where there are two: cores are counted once in a process.  out [nweights], shared.
+ */
+static void gradients_in_child(const sftn_graph *g, sftn_params *params, int precision,
+                               int threads, bool one_core, float *out)
+{
+    const size_t bytes = (size_t)sftn_params_weight_size(params) * sizeof *out;
+    const sftn_plan_options cpu = {.backend = "cpu", .precision = (sftn_precision)precision};
+    int status = -1;
+    const pid_t child = fork();
+
+    CHECK(child >= 0);
+    if (child == 0) {
+        double *gx = sftn_calloc(COUNT, sizeof *gx);
+        cpu_set_t set;
+
+        CPU_ZERO(&set);
+        CPU_SET((size_t)sched_getcpu(), &set);
+        if (gx == NULL || (one_core && sched_setaffinity(0, sizeof set, &set) != 0))
+            _exit(1);
+        run(g, &cpu, threads, "gx", gx);
+        memcpy(out, sftn_params_grads(params), bytes);
+        _exit(one_core && sftn_cores() != 1 ? 2 : 0);
+    }
+    CHECK_INT(waitpid(child, &status, 0), child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+TEST(the_bits_are_those_of_the_threads_asked_for_on_any_number_of_cores)
+{
+    sftn_params *params = sftn_params_new();
+    sftn_graph *g = convolutions(params);
+    const size_t bytes = (size_t)sftn_params_weight_size(params) * sizeof(float);
+    float *a = mmap(NULL, 2 * bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    float *b = a + bytes / sizeof *a;
+
+    CHECK(a != MAP_FAILED);
+    sftn_params_init(params, 1);
+    for (int precision = SFTN_FLOAT32; precision <= SFTN_BFLOAT16; precision++)
+        for (int threads = 1; threads <= 4; threads++) {
+            gradients_in_child(g, params, precision, threads, true, a);
+            gradients_in_child(g, params, precision, threads, false, b);
+            CHECK_BYTES(b, a, bytes);
+        }
+    munmap(a, 2 * bytes);
+    sftn_graph_free(g);
+    sftn_params_free(params);
 }

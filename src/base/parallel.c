@@ -21,10 +21,10 @@
 
 enum { MAX_HELPERS = 1023 };
 
-/* Seconds of looking before sleep: for more work, and for the last part of this. */
+/* Seconds of looking before sleep, for more work and for the end of this (bench/NOTES.md). */
 static const double look_for_work = 100e-6, look_for_end = 30e-6;
 
-/* Work in progress; on its caller's stack.  All but the number of helpers is guarded by the lock. */
+/* Work in progress; on its caller's stack.  The lock guards all but the number of helpers. */
 typedef struct work {
     sftn_part *body;
     void *ctx;

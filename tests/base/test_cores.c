@@ -71,7 +71,7 @@ TEST(a_quota_of_version_1_is_found_under_the_mount_of_its_controller)
 {
     new_root("v1", v1_groups,
              "33 21 0:29 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"
-             "34 21 0:30 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n");
+             "34 21 0:30 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n");
     write_file("/sys/fs/cgroup/cpu,cpuacct", "cpu.cfs_quota_us", "-1\n");
     write_file("/sys/fs/cgroup/cpu,cpuacct", "cpu.cfs_period_us", "100000\n");
     CHECK_INT(sftn_cores_quota(root), 0);

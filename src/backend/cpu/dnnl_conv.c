@@ -2,8 +2,8 @@
  * dnnl_conv: convolutions on oneDNN: images channels last, weights in the layout that
  * oneDNN likes best.
  *
- * Images are shared by threads (dnnl_split.c), so what is asked of oneDNN is a part of the batch, in
- * one or two sizes with the same layout of weights.
+ * Images are shared by threads (dnnl_split.c), so what is asked of oneDNN is a part of the batch,
+ * in one or two sizes with the same layout of weights.
  *
  * A bfloat16 plan asks for bfloat16 kernels first; where the machine has none (or only a slow
  * reference one) it takes float32 kernels, and its operands are converted around them.

@@ -118,7 +118,12 @@ SFTN_API sftn_plan_stats sftn_plan_get_stats(const sftn_plan *plan);
 SFTN_API void sftn_graph_dump(const sftn_graph *g, FILE *out);
 SFTN_API void sftn_plan_dump(const sftn_plan *plan, FILE *out);
 
-/* Threads used by plans compiled from now on; 0: all cores. */
+/*
+ * Threads used by plans compiled from now on.  0: one for each core that this process may keep
+ * busy, which its affinity and the quotas of its control groups (containers) limit; OMP_NUM_THREADS
+ * is not read.  Where more are asked for than there are such cores, the work is divided as for that
+ * many, to the same bits, and done by as many threads as there are cores.
+ */
 SFTN_API void sftn_set_threads(int n);
 SFTN_API int sftn_get_threads(void);
 

@@ -92,6 +92,24 @@ sftn_status sftn_read_file(const char *path, void **data, size_t *bytes, sftn_er
 
 double sftn_seconds(void); /* monotonic clock */
 
+/* ---- threads (cores.c, parallel.c) ---- */
+/*
+ * Cores that this process may keep busy, at least 1: those of its affinity, or fewer where its
+ * control group or one above it has a quota of processor time.  Looked up once.
+ */
+int sftn_cores(void);
+/* The quota alone, in cores, rounded up, of the process that root/proc/self describes; 0: none. */
+int sftn_cores_quota(const char *root);
+
+/*
+ * Call body for each of 0 .. parts - 1, once, on at most `threads` threads of which the caller is
+ * one, and on no more than there are cores.  Any thread may execute any part, in any order.
+ */
+typedef void sftn_part(void *ctx, int64_t part);
+void sftn_parallel(int threads, int64_t parts, sftn_part *body, void *ctx);
+/* The same with so many threads beside the caller, whatever the cores. */
+void sftn_parallel_with(int helpers, int64_t parts, sftn_part *body, void *ctx);
+
 /* ---- bfloat16: the upper half of a float32 ---- */
 static inline float sftn_bf16_to_float(uint16_t x)
 {

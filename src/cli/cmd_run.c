@@ -4,7 +4,6 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { CLI_TIME = 3 };
 
@@ -165,16 +164,17 @@ static bool chooses(const experiment *e)
     return false;
 }
 
-/* As many as the processors have threads for. */
+/* As many as there are cores for. */
 static int default_jobs(const cells *all)
 {
-    const int processors = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    int threads = 1;
+    int threads = 1, cores;
 
+    sftn_set_threads(0);
+    cores = sftn_get_threads();
     for (int i = 0; i < all->n; i++)
         if (all->list[i].threads > threads)
             threads = all->list[i].threads;
-    return processors > threads ? processors / threads : 1;
+    return cores > threads ? cores / threads : 1;
 }
 
 static int run(experiment *e, const char *file)

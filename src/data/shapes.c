@@ -11,6 +11,7 @@
  */
 #include "base/base.h"
 #include "data/dataset.h"
+#include "sftn/plan.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ enum {
     PLANE = SIDE * SIDE,
     TRAIN_RECORDS = 12000,
     TEST_RECORDS = 2400,
+    TOGETHER = 64, /* records that a thread draws at a time */
 };
 
 typedef enum outline { DISC, SQUARE, TRIANGLE, STAR, CROSS, RING, OUTLINES } outline;
@@ -298,6 +300,25 @@ static void draw_record(uint64_t seed, int part, int64_t i, int label, uint8_t *
     add_noise(&out, &rng, pixels);
 }
 
+typedef struct drawing {
+    const sftn_source *source;
+    uint64_t seed;
+    int part;
+    sftn_records *records;
+} drawing;
+
+static void draw_some(void *ctx, int64_t some)
+{
+    const drawing *d = ctx;
+    const sftn_records *r = d->records;
+    const int64_t last = (some + 1) * TOGETHER < r->count ? (some + 1) * TOGETHER : r->count;
+
+    for (int64_t i = some * TOGETHER; i < last; i++) {
+        r->labels[i] = (int32_t)(i % d->source->classes);
+        draw_record(d->seed, d->part, i, r->labels[i], r->pixels + i * 3 * PLANE);
+    }
+}
+
 static sftn_status draw_shapes(const sftn_source *s, uint64_t seed, int64_t limit,
                                sftn_images *images, sftn_error *err)
 {
@@ -305,16 +326,12 @@ static sftn_status draw_shapes(const sftn_source *s, uint64_t seed, int64_t limi
     const int64_t count[SFTN_PARTS] = {train, TEST_RECORDS};
 
     for (int p = 0; p < SFTN_PARTS; p++) {
-        sftn_records *r = &images->part[p];
+        drawing d = {s, seed, p, &images->part[p]};
         const sftn_status status = sftn_images_alloc(images, p, count[p], err);
 
         if (status != SFTN_OK)
             return status;
-#pragma omp parallel for schedule(static)
-        for (int64_t i = 0; i < r->count; i++) {
-            r->labels[i] = (int32_t)(i % s->classes);
-            draw_record(seed, p, i, r->labels[i], r->pixels + i * 3 * PLANE);
-        }
+        sftn_parallel(sftn_get_threads(), (count[p] + TOGETHER - 1) / TOGETHER, draw_some, &d);
     }
     images->class_names = sftn_strdup(class_names);
     return images->class_names ? SFTN_OK : sftn_fail(err, SFTN_ERR_MEMORY, "shapes: out of memory");

@@ -142,13 +142,10 @@ void sftn_optimizer_close(sftn_optimizer *o)
     *o = (sftn_optimizer){0};
 }
 
-/*
- * Stores too small to share are done without a parallel region: one of a single thread would make a
- * new team, and allocate, every time.
- */
-static int team_size(int64_t n)
+/* Call body for each of n elements' blocks; few are done sooner than another thread has noticed. */
+static void for_blocks(int64_t n, sftn_part *body, void *ctx)
 {
-    return n > 4 * BLOCK ? sftn_get_threads() : 1;
+    sftn_parallel(n > 4 * BLOCK ? sftn_get_threads() : 1, blocks(n), body, ctx);
 }
 
 void sftn_optimizer_train(sftn_optimizer *o, const sftn_span *span, int nspans)
@@ -168,33 +165,46 @@ void sftn_optimizer_reset(sftn_optimizer *o)
     }
 }
 
+typedef struct norm_pass {
+    const float *g;
+    int64_t n;
+    double *partial;
+} norm_pass;
+
+static void norm_block(void *ctx, int64_t block)
+{
+    const norm_pass *p = ctx;
+
+    p->partial[block] = square_sum(p->g + block * BLOCK, block_length(p->n, block));
+}
+
 double sftn_optimizer_norm(const sftn_optimizer *o)
 {
     double sum = 0.0;
 
     for (int s = 0; s < o->nspans; s++) {
         const sftn_span *span = &o->span[s];
-        const float *g = sftn_params_grads(o->params[span->store]) + span->begin;
-        const int64_t n = span->count;
-        const int threads = team_size(n);
+        norm_pass pass = {sftn_params_grads(o->params[span->store]) + span->begin, span->count,
+                          o->partial};
 
-        if (threads > 1) {
-#pragma omp parallel for num_threads(threads)
-            for (int64_t b = 0; b < blocks(n); b++)
-                o->partial[b] = square_sum(g + b * BLOCK, block_length(n, b));
-        } else {
-            for (int64_t b = 0; b < blocks(n); b++)
-                o->partial[b] = square_sum(g + b * BLOCK, block_length(n, b));
-        }
-        for (int64_t b = 0; b < blocks(n); b++)
+        for_blocks(span->count, norm_block, &pass);
+        for (int64_t b = 0; b < blocks(span->count); b++)
             sum += o->partial[b];
     }
     return sqrt(sum);
 }
 
-/* One block of one span. */
-static void update(sftn_optimizer *o, const sftn_span *span, int64_t block, coefficients c)
+typedef struct update_pass {
+    sftn_optimizer *o;
+    const sftn_span *span;
+    coefficients c;
+} update_pass;
+
+static void update(void *ctx, int64_t block)
 {
+    const update_pass *pass = ctx;
+    const sftn_optimizer *o = pass->o;
+    const sftn_span *span = pass->span;
     const int64_t at = span->begin + block * BLOCK;
     const int64_t n = block_length(span->count, block);
     sftn_params *second = o->second[span->store];
@@ -204,7 +214,7 @@ static void update(sftn_optimizer *o, const sftn_span *span, int64_t block, coef
 
     if (span->groups == 3) {
         update_block_of_two(w, g, v, sftn_params_grads(second) + at,
-                            sftn_params_weights(second) + at, n, c);
+                            sftn_params_weights(second) + at, n, pass->c);
         return;
     }
     if (span->groups == 2) {
@@ -212,9 +222,9 @@ static void update(sftn_optimizer *o, const sftn_span *span, int64_t block, coef
         v = sftn_params_weights(second) + at;
     }
     if (o->sgd.nesterov)
-        update_block_nesterov(w, g, v, n, c);
+        update_block_nesterov(w, g, v, n, pass->c);
     else
-        update_block(w, g, v, n, c);
+        update_block(w, g, v, n, pass->c);
 }
 
 void sftn_optimizer_step(sftn_optimizer *o, double lr)
@@ -232,17 +242,8 @@ void sftn_optimizer_step(sftn_optimizer *o, double lr)
         c.clip = factor < 1.0 ? (float)factor : 1.0f;
     }
     for (int s = 0; s < o->nspans; s++) {
-        const sftn_span *span = &o->span[s];
-        const int64_t n = blocks(span->count);
-        const int threads = team_size(span->count);
+        update_pass pass = {o, &o->span[s], c};
 
-        if (threads > 1) {
-#pragma omp parallel for num_threads(threads)
-            for (int64_t b = 0; b < n; b++)
-                update(o, span, b, c);
-        } else {
-            for (int64_t b = 0; b < n; b++)
-                update(o, span, b, c);
-        }
+        for_blocks(o->span[s].count, update, &pass);
     }
 }

@@ -1,6 +1,7 @@
 /*
  * cpu_threads: a network large enough to be shared by threads, against the reference; and what
- * does not go through oneDNN gives the same bits on any number of threads.
+ * does not go through oneDNN gives the same bits on any number of threads.  The number asked for
+ * decides the bits, not the cores that there are.
  */
 #include "sftn/nn.h"
 #include "sftn/plan.h"
@@ -8,8 +9,12 @@
 #include "test.h"
 
 #include <math.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { N = 6, C = 21, H = 23, W = 19, COUNT = N * C * H * W };
 
@@ -76,6 +81,76 @@ static void run(const sftn_graph *g, const sftn_plan_options *options, int threa
     free(x);
 }
 
+/* Convolutions of odd sizes, strided, grouped and depthwise, and their gradients. */
+static sftn_graph *convolutions(sftn_params *params)
+{
+    const sftn_scope s = {.g = sftn_graph_new(), .params = params, .training = true};
+    sftn_value y = input(s.g);
+    const sftn_value x = y;
+    sftn_value grad = SFTN_NONE;
+
+    y = sftn_nn_conv(&s, "a", y, (sftn_conv){.filters = 30, .size = 3});
+    y = sftn_nn_conv(&s, "b", y, (sftn_conv){.filters = 30, .size = 3, .stride = 2, .groups = 30});
+    y = sftn_nn_conv(&s, "c", y, (sftn_conv){.filters = 18, .size = 1, .groups = 3});
+    y = sftn_sum(s.g, sftn_square(s.g, y), SFTN_ALL_AXES);
+    sftn_graph_output(s.g, "y", y);
+    CHECK_STATUS(sftn_graph_gradients(s.g, y, &x, 1, &grad, NULL), SFTN_OK);
+    sftn_graph_output(s.g, "gx", grad);
+    CHECK_STATUS(sftn_graph_backward(s.g, y, NULL, NULL), SFTN_OK);
+    return s.g;
+}
+
+/*
+ * The gradients of the weights for that many threads, computed by a forked child on one core, or
+ * on two where there are two: cores are counted once in a process.  out [nweights], shared.
+ */
+static void gradients_in_child(const sftn_graph *g, sftn_params *params, int precision,
+                               int threads, bool one_core, float *out)
+{
+    const size_t bytes = (size_t)sftn_params_weight_size(params) * sizeof *out;
+    const sftn_plan_options cpu = {.backend = "cpu", .precision = (sftn_precision)precision};
+    int status = -1;
+    const pid_t child = fork();
+
+    CHECK(child >= 0);
+    if (child == 0) {
+        double *gx = sftn_calloc(COUNT, sizeof *gx);
+        cpu_set_t set;
+
+        CPU_ZERO(&set);
+        CPU_SET((size_t)sched_getcpu(), &set);
+        if (gx == NULL || (one_core && sched_setaffinity(0, sizeof set, &set) != 0))
+            _exit(1);
+        run(g, &cpu, threads, "gx", gx);
+        memcpy(out, sftn_params_grads(params), bytes);
+        _exit(one_core && sftn_cores() != 1 ? 2 : 0);
+    }
+    CHECK_INT(waitpid(child, &status, 0), child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* The first test, as the child's cores must not have been counted before it begins. */
+TEST(the_bits_are_those_of_the_threads_asked_for_on_any_number_of_cores)
+{
+    sftn_params *params = sftn_params_new();
+    sftn_graph *g = convolutions(params);
+    const size_t bytes = (size_t)sftn_params_weight_size(params) * sizeof(float);
+    float *a = mmap(NULL, 2 * bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    float *b = a + bytes / sizeof *a;
+
+    CHECK(a != MAP_FAILED);
+    sftn_params_init(params, 1);
+    for (int precision = SFTN_FLOAT32; precision <= SFTN_BFLOAT16; precision++)
+        for (int threads = 1; threads <= 4; threads++) {
+            gradients_in_child(g, params, precision, threads, true, a);
+            gradients_in_child(g, params, precision, threads, false, b);
+            CHECK_BYTES(b, a, bytes);
+        }
+    munmap(a, 2 * bytes);
+    sftn_graph_free(g);
+    sftn_params_free(params);
+}
+
 TEST(own_loops_equal_the_reference_where_threads_share_them)
 {
     const sftn_plan_options ref = {.backend = "ref"}, cpu = {.backend = "cpu"};
@@ -116,25 +191,6 @@ TEST(own_loops_give_the_same_bits_on_any_number_of_threads)
         }
     sftn_graph_free(g);
     free(a);
-}
-
-/* Convolutions of odd sizes, strided, grouped and depthwise, and their gradients. */
-static sftn_graph *convolutions(sftn_params *params)
-{
-    const sftn_scope s = {.g = sftn_graph_new(), .params = params, .training = true};
-    sftn_value y = input(s.g);
-    const sftn_value x = y;
-    sftn_value grad = SFTN_NONE;
-
-    y = sftn_nn_conv(&s, "a", y, (sftn_conv){.filters = 30, .size = 3});
-    y = sftn_nn_conv(&s, "b", y, (sftn_conv){.filters = 30, .size = 3, .stride = 2, .groups = 30});
-    y = sftn_nn_conv(&s, "c", y, (sftn_conv){.filters = 18, .size = 1, .groups = 3});
-    y = sftn_sum(s.g, sftn_square(s.g, y), SFTN_ALL_AXES);
-    sftn_graph_output(s.g, "y", y);
-    CHECK_STATUS(sftn_graph_gradients(s.g, y, &x, 1, &grad, NULL), SFTN_OK);
-    sftn_graph_output(s.g, "gx", grad);
-    CHECK_STATUS(sftn_graph_backward(s.g, y, NULL, NULL), SFTN_OK);
-    return s.g;
 }
 
 static void check_near(const double *found, const double *expected, int count, double limit)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Experiments: a file's mistakes, its expansion, what is cached, and the same table after kills, a
-# stop, a time limit, with other numbers of processes; a training that fails leaves the others.
+# stop, a time limit, with other numbers of processes; as many processes as there are cores; a
+# training that fails leaves the others.
 . "$(dirname "$0")/expect.sh"
 
 # ---- ten mistakes, ten messages ----
@@ -169,6 +170,21 @@ same_files whole.txt killed.txt
 for run in whole/*-*; do
     same_files "$run/model.safetensors" "killed/${run#*/}/model.safetensors"
 done
+
+# ---- as many at a time as this process has cores ----
+cat >cores.yaml <<'E_O_F'
+data: {data: shapes, limit: 32}
+common: {epochs: 1, batch: 16}
+students: [resnet8]
+alone: true
+seeds: [1, 2]
+E_O_F
+core=$(taskset -cp $$ | sed 's/.*: *\([0-9]*\).*/\1/')
+taskset -c "$core" "$SFTN" run cores.yaml --dry-run --cache cores >cores.out
+grep -q ', 2 to do, about ' cores.out || fail "no time is expected: $(<cores.out)"
+! grep -q 'at a time' cores.out || fail "on one core: $(<cores.out)"
+taskset -c "$core" "$SFTN" run cores.yaml --dry-run --cache cores --jobs 2 >cores.out
+grep -q ' with 2 at a time$' cores.out || fail "with --jobs 2: $(<cores.out)"
 
 # ---- the cache, and the command that repeats a student of a group ----
 mv whole cache

@@ -97,10 +97,10 @@ static inline const void *sftn_cpu_at(const void *x, bool bf16, int64_t i)
 
 /*
  * Call body for parts of 0 .. count - 1 on several threads, where `work` (elements touched) is
- * worth it.  The parts depend on count and the number of threads alone; first is a multiple of
- * `unit` (at least 1).
+ * worth it.  The parts, one for each thread that was asked for, depend on count and that number
+ * alone, not on which thread executes them; first is a multiple of `unit` (at least 1).
  */
-typedef void sftn_cpu_body(void *ctx, int64_t first, int64_t last, int thread);
+typedef void sftn_cpu_body(void *ctx, int64_t first, int64_t last, int part);
 void sftn_cpu_parallel(int threads, int64_t count, int64_t unit, int64_t work, sftn_cpu_body *body,
                        void *ctx);
 

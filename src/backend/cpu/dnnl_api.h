@@ -175,24 +175,22 @@ static inline dnnl_status_t sftn_memory_new(dnnl_memory_t *memory, sftn_const_md
 
 /* ---- dnnl_common.c ---- */
 
-/* More threads than this share a weight gradient in oneDNN's own way. */
-enum { SFTN_MAX_LANES = 4 };
-
 struct sftn_dnnl {
     dnnl_engine_t engine;
-    dnnl_stream_t stream;
     dnnl_primitive_attr_t attr; /* scratch memory comes from the plan */
-    int threads;                /* primitives are blocked for so many */
+    int threads;
+    dnnl_stream_t *stream;      /* [threads] */
     struct sftn_packed *packed; /* list; each lives as long as the plan */
-    struct sftn_dnnl *lane;     /* [threads], each with a stream of its own and one thread; NULL
-                                   where there is one thread or more than SFTN_MAX_LANES */
 };
 
 /*
- * Primitives are blocked for a number of threads when their descriptor is made, and must run with
- * it: say so before either.
+ * oneDNN is asked for work of one thread always, and several threads each have their share of it
+ * done: its own threads would wait for each other at the end of everything, and once inside.  What
+ * it is told is the calling thread's number of OpenMP threads, 1 from begin to end, when a
+ * primitive's descriptor is made and when it runs.  end takes what begin returned.
  */
-void sftn_dnnl_use_threads(const sftn_dnnl *d);
+int sftn_dnnl_begin(void);
+void sftn_dnnl_end(int before);
 
 /* Which of run's pointers an argument is bound to. */
 typedef enum sftn_dnnl_role { SFTN_DNNL_IN, SFTN_DNNL_OUT } sftn_dnnl_role;
@@ -203,19 +201,32 @@ typedef struct sftn_dnnl_arg {
     sftn_const_md md; /* of the primitive descriptor, which is alive until the kernel is made */
 } sftn_dnnl_arg;
 
-/* A kernel that executes pd with the given arguments; prefix begins its name. */
-sftn_status sftn_dnnl_kernel(sftn_dnnl *d, const_dnnl_primitive_desc_t pd, const char *prefix,
-                             const sftn_dnnl_arg *arg, int nargs, sftn_kernel *kernel,
-                             sftn_error *err);
+/* A kernel that executes pd with the given arguments on that stream; prefix begins its name. */
+sftn_status sftn_dnnl_kernel(sftn_dnnl *d, int stream, const_dnnl_primitive_desc_t pd,
+                             const char *prefix, const sftn_dnnl_arg *arg, int nargs,
+                             sftn_kernel *kernel, sftn_error *err);
 
-/*
- * A weight gradient whose batch is cut into `parts` equal parts, run by one thread each and added.
- * pd and arg describe one part; x, y, w the whole; w is float32.
- */
-sftn_status sftn_dnnl_split_weight(sftn_dnnl *d, const_dnnl_primitive_desc_t pd, int parts,
-                                   const sftn_dnnl_arg *arg, int nargs, const sftn_desc *x,
-                                   const sftn_desc *y, const sftn_desc *w, sftn_kernel *kernel,
-                                   sftn_error *err);
+enum { SFTN_DNNL_ARGS = 3 };
+
+/* One size of part: its descriptor and arguments. */
+typedef struct sftn_dnnl_part {
+    const_dnnl_primitive_desc_t pd;
+    sftn_dnnl_arg arg[SFTN_DNNL_ARGS];
+} sftn_dnnl_part;
+
+/* Work whose units (images, rows, matrices) are shared by parts as equal as can be. */
+typedef struct sftn_dnnl_work {
+    const char *name;
+    int64_t units;
+    int parts;                /* at most units, and the threads */
+    sftn_dnnl_part large;     /* of ceil(units / parts) */
+    sftn_dnnl_part small;     /* of one unit less; unused where all are equal */
+    size_t in_step[2];        /* bytes from a unit to the next; 0: each part reads all of it */
+    size_t out_step;          /* 0: each part makes a summand of the result */
+    size_t out_bytes;         /* of a summand, float32 */
+} sftn_dnnl_work;
+sftn_status sftn_dnnl_split(sftn_dnnl *d, const sftn_dnnl_work *work, sftn_kernel *kernel,
+                            sftn_error *err);
 
 /* Descriptor of a value of this shape that lies as md says; packed layouts are interned in d. */
 sftn_status sftn_dnnl_desc(sftn_dnnl *d, const sftn_shape *shape, sftn_const_md md,

@@ -16,7 +16,7 @@ typedef struct sftn_packed {
 } sftn_packed;
 
 typedef struct dnnl_kernel {
-    sftn_dnnl *d;
+    dnnl_stream_t stream;
     dnnl_primitive_t primitive;
     dnnl_exec_arg_t arg[MAX_ARGS];
     void *bound[MAX_ARGS];
@@ -36,20 +36,15 @@ static sftn_status failed(sftn_error *err, const char *what, dnnl_status_t statu
 
 /* ---- plan state ---- */
 
-/* One state for each thread, sharing all of d's but the stream. */
-static dnnl_status_t open_lanes(sftn_dnnl *d)
+static dnnl_status_t open_streams(sftn_dnnl *d)
 {
     dnnl_status_t status = dnnl_success;
 
-    if (d->threads == 1 || d->threads > SFTN_MAX_LANES)
-        return dnnl_success;
-    d->lane = sftn_calloc((size_t)d->threads, sizeof *d->lane);
-    if (d->lane == NULL)
+    d->stream = sftn_calloc((size_t)d->threads, sizeof *d->stream);
+    if (d->stream == NULL)
         return dnnl_out_of_memory;
-    for (int i = 0; i < d->threads && status == dnnl_success; i++) {
-        d->lane[i] = (sftn_dnnl){.engine = d->engine, .attr = d->attr, .threads = 1};
-        status = dnnl_stream_create(&d->lane[i].stream, d->engine, dnnl_stream_default_flags);
-    }
+    for (int i = 0; i < d->threads && status == dnnl_success; i++)
+        status = dnnl_stream_create(&d->stream[i], d->engine, dnnl_stream_default_flags);
     return status;
 }
 
@@ -64,13 +59,11 @@ sftn_status sftn_dnnl_open(int threads, sftn_dnnl **d, sftn_error *err)
     made->threads = threads;
     status = dnnl_engine_create(&made->engine, dnnl_cpu, 0);
     if (status == dnnl_success)
-        status = dnnl_stream_create(&made->stream, made->engine, dnnl_stream_default_flags);
+        status = open_streams(made);
     if (status == dnnl_success)
         status = dnnl_primitive_attr_create(&made->attr);
     if (status == dnnl_success)
         status = dnnl_primitive_attr_set_scratchpad_mode(made->attr, dnnl_scratchpad_mode_user);
-    if (status == dnnl_success)
-        status = open_lanes(made);
     if (status != dnnl_success) {
         sftn_dnnl_close(made);
         return failed(err, "cpu engine", status);
@@ -95,14 +88,12 @@ void sftn_dnnl_close(sftn_dnnl *d)
         sftn_md_free(&p->md);
         free(p);
     }
-    for (int i = 0; d->lane != NULL && i < d->threads; i++)
-        if (d->lane[i].stream != NULL)
-            dnnl_stream_destroy(d->lane[i].stream);
-    free(d->lane);
+    for (int i = 0; d->stream != NULL && i < d->threads; i++)
+        if (d->stream[i] != NULL)
+            dnnl_stream_destroy(d->stream[i]);
+    free(d->stream);
     if (d->attr != NULL)
         dnnl_primitive_attr_destroy(d->attr);
-    if (d->stream != NULL)
-        dnnl_stream_destroy(d->stream);
     if (d->engine != NULL)
         dnnl_engine_destroy(d->engine);
     free(d);
@@ -178,17 +169,26 @@ const char *sftn_dnnl_name(const_dnnl_primitive_desc_t pd)
 
 /* ---- kernels ---- */
 
-void sftn_dnnl_use_threads(const sftn_dnnl *d)
+int sftn_dnnl_begin(void)
 {
-    if (omp_get_max_threads() != d->threads)
-        omp_set_num_threads(d->threads);
+    const int before = omp_get_max_threads();
+
+    if (before != 1)
+        omp_set_num_threads(1);
+    return before;
+}
+
+void sftn_dnnl_end(int before)
+{
+    if (before != 1)
+        omp_set_num_threads(before);
 }
 
 static void run(void *state, void *const *in, void *const *out, void *workspace)
 {
     dnnl_kernel *k = state;
+    const int before = sftn_dnnl_begin();
 
-    sftn_dnnl_use_threads(k->d);
     for (int i = 0; i < k->nargs; i++) {
         void *p = workspace;
 
@@ -199,8 +199,9 @@ static void run(void *state, void *const *in, void *const *out, void *workspace)
             k->bound[i] = p;
         }
     }
-    dnnl_primitive_execute(k->primitive, k->d->stream, k->nargs, k->arg);
-    dnnl_stream_wait(k->d->stream);
+    dnnl_primitive_execute(k->primitive, k->stream, k->nargs, k->arg);
+    dnnl_stream_wait(k->stream);
+    sftn_dnnl_end(before);
 }
 
 static void destroy(void *state)
@@ -214,10 +215,10 @@ static void destroy(void *state)
     free(k);
 }
 
-static dnnl_status_t add_arg(dnnl_kernel *k, const sftn_dnnl_arg *arg)
+static dnnl_status_t add_arg(dnnl_kernel *k, const sftn_dnnl_arg *arg, dnnl_engine_t engine)
 {
     const int i = k->nargs;
-    const dnnl_status_t status = sftn_memory_new(&k->arg[i].memory, arg->md, k->d->engine);
+    const dnnl_status_t status = sftn_memory_new(&k->arg[i].memory, arg->md, engine);
 
     if (status != dnnl_success)
         return status;
@@ -228,9 +229,9 @@ static dnnl_status_t add_arg(dnnl_kernel *k, const sftn_dnnl_arg *arg)
     return dnnl_success;
 }
 
-sftn_status sftn_dnnl_kernel(sftn_dnnl *d, const_dnnl_primitive_desc_t pd, const char *prefix,
-                             const sftn_dnnl_arg *arg, int nargs, sftn_kernel *kernel,
-                             sftn_error *err)
+sftn_status sftn_dnnl_kernel(sftn_dnnl *d, int stream, const_dnnl_primitive_desc_t pd,
+                             const char *prefix, const sftn_dnnl_arg *arg, int nargs,
+                             sftn_kernel *kernel, sftn_error *err)
 {
     const sftn_const_md scratch = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
     const size_t workspace = scratch != NULL ? dnnl_memory_desc_get_size(scratch) : 0;
@@ -240,13 +241,12 @@ sftn_status sftn_dnnl_kernel(sftn_dnnl *d, const_dnnl_primitive_desc_t pd, const
 
     if (k == NULL)
         return sftn_cpu_out_of_memory(prefix, err);
-    k->d = d;
-    sftn_dnnl_use_threads(d);
+    k->stream = d->stream[stream];
     status = dnnl_primitive_create(&k->primitive, pd);
     for (int i = 0; i < nargs && status == dnnl_success; i++)
-        status = add_arg(k, &arg[i]);
+        status = add_arg(k, &arg[i], d->engine);
     if (status == dnnl_success && workspace > 0)
-        status = add_arg(k, &scratch_arg);
+        status = add_arg(k, &scratch_arg, d->engine);
     if (status != dnnl_success) {
         destroy(k);
         return failed(err, prefix, status);
@@ -305,9 +305,9 @@ static sftn_status reorder(sftn_cpu *cpu, const sftn_desc *src, const sftn_desc 
     dnnl_memory_desc_t from = {0}, to = {0};
     dnnl_primitive_desc_t pd = NULL;
     dnnl_status_t status;
+    const int before = sftn_dnnl_begin();
     sftn_status result;
 
-    sftn_dnnl_use_threads(d);
     status = reorder_pd(d, src, dst, &from, &to, &pd);
     if (status != dnnl_success) {
         result = failed(err, "reorder", status);
@@ -317,11 +317,12 @@ static sftn_status reorder(sftn_cpu *cpu, const sftn_desc *src, const sftn_desc 
             {DNNL_ARG_TO, SFTN_DNNL_OUT, 0, SFTN_MD(to)},
         };
 
-        result = sftn_dnnl_kernel(d, pd, "pack", arg, 2, kernel, err);
+        result = sftn_dnnl_kernel(d, 0, pd, "pack", arg, 2, kernel, err);
     }
     if (pd != NULL)
         dnnl_primitive_desc_destroy(pd);
     sftn_md_free(&from);
     sftn_md_free(&to);
+    sftn_dnnl_end(before);
     return result;
 }

@@ -1,31 +1,51 @@
 /*
- * dnnl_split: a weight gradient as one part of the batch per thread, and their sum.
+ * dnnl_split: one primitive's work as a primitive for each part of it, which threads share.
  *
- * oneDNN's own threads meet at barriers inside a weight gradient and share its blocks unevenly; a
- * primitive for one thread on its own images has neither.  The parts are added in a fixed order.
+ * Parts of images or rows write to their own part of the result.  A weight gradient's parts each
+ * make a whole result, and these are added in a fixed order.
  */
 #include "backend/cpu/dnnl_api.h"
 
-#include <omp.h>
 #include <stdlib.h>
-#include <string.h>
 
 typedef struct split {
-    int parts;
-    sftn_kernel part[SFTN_MAX_LANES];
-    size_t x_bytes, y_bytes; /* of one part's images */
-    size_t w_bytes, scratch; /* of one part's result and workspace, multiples of 64 */
-    int64_t count;           /* floats of the result, packing included */
+    int threads, parts;
+    int64_t units;
+    size_t in_step[2], out_step;
+    size_t summand, scratch; /* bytes of one part's, multiples of 64 */
+    int64_t count;           /* floats of a summand, packing included */
     char name[80];
+    sftn_kernel part[];
 } split;
 
-/* dst[i] += each part's result, for this thread's share of the elements. */
-static void add_parts(const split *s, float *dst, const char *parts, int thread, int nthreads)
-{
-    const int64_t first = s->count * thread / nthreads, last = s->count * (thread + 1) / nthreads;
+typedef struct split_run {
+    const split *s;
+    void *const *in, *const *out;
+    char *summands, *scratch;
+} split_run;
 
-    for (int p = 1; p < s->parts; p++) {
-        const float *src = (const void *)(parts + (size_t)(p - 1) * s->w_bytes);
+static void run_part(void *ctx, int64_t p)
+{
+    const split_run *r = ctx;
+    const split *s = r->s;
+    const size_t first = (size_t)(s->units * p / s->parts);
+    void *const in[] = {(char *)r->in[0] + first * s->in_step[0],
+                        (char *)r->in[1] + first * s->in_step[1]};
+    void *out = (char *)r->out[0] + first * s->out_step;
+
+    if (s->out_step == 0 && p > 0)
+        out = r->summands + (size_t)(p - 1) * s->summand;
+    s->part[p].run(s->part[p].state, in, &out, r->scratch + (size_t)p * s->scratch);
+}
+
+static void add_summands(void *ctx, int64_t first, int64_t last, int part)
+{
+    const split_run *r = ctx;
+    float *dst = r->out[0];
+
+    (void)part;
+    for (int p = 1; p < r->s->parts; p++) {
+        const float *src = (const void *)(r->summands + (size_t)(p - 1) * r->s->summand);
 
         for (int64_t i = first; i < last; i++)
             dst[i] += src[i];
@@ -35,22 +55,12 @@ static void add_parts(const split *s, float *dst, const char *parts, int thread,
 static void run(void *state, void *const *in, void *const *out, void *workspace)
 {
     const split *s = state;
-    char *const results = workspace, *const scratch = results + (size_t)(s->parts - 1) * s->w_bytes;
+    char *const summands = workspace;
+    split_run r = {s, in, out, summands, summands + (size_t)(s->parts - 1) * s->summand};
 
-#pragma omp parallel num_threads(s->parts)
-    {
-        const int thread = omp_get_thread_num(), nthreads = omp_get_num_threads();
-
-        for (int p = thread; p < s->parts; p += nthreads) {
-            void *const part_in[] = {(char *)in[0] + (size_t)p * s->x_bytes,
-                                     (char *)in[1] + (size_t)p * s->y_bytes};
-            void *const part_out[] = {p == 0 ? out[0] : results + (size_t)(p - 1) * s->w_bytes};
-
-            s->part[p].run(s->part[p].state, part_in, part_out, scratch + (size_t)p * s->scratch);
-        }
-#pragma omp barrier
-        add_parts(s, out[0], results, thread, nthreads);
-    }
+    sftn_parallel(s->threads, s->parts, run_part, &r);
+    if (s->out_step == 0)
+        sftn_cpu_parallel(s->threads, s->count, 16, s->count * s->parts, add_summands, &r);
 }
 
 static void destroy(void *state)
@@ -68,37 +78,55 @@ static size_t aligned(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
-sftn_status sftn_dnnl_split_weight(sftn_dnnl *d, const_dnnl_primitive_desc_t pd, int parts,
-                                   const sftn_dnnl_arg *arg, int nargs, const sftn_desc *x,
-                                   const sftn_desc *y, const sftn_desc *w, sftn_kernel *kernel,
-                                   sftn_error *err)
+static split *new_split(const sftn_dnnl *d, const sftn_dnnl_work *w)
 {
-    split *s = sftn_calloc(1, sizeof *s);
+    split *s = sftn_calloc(1, sizeof *s + (size_t)w->parts * sizeof s->part[0]);
 
     if (s == NULL)
-        return sftn_cpu_out_of_memory("conv weight", err);
-    s->parts = parts;
-    s->x_bytes = x->bytes / (size_t)parts;
-    s->y_bytes = y->bytes / (size_t)parts;
-    s->w_bytes = aligned(w->bytes);
-    s->count = (int64_t)(w->bytes / sizeof(float));
-    for (int p = 0; p < parts; p++) {
-        const sftn_status status =
-            sftn_dnnl_kernel(&d->lane[p], pd, "conv weight", arg, nargs, &s->part[p], err);
+        return NULL;
+    s->threads = d->threads;
+    s->parts = w->parts;
+    s->units = w->units;
+    for (int i = 0; i < 2; i++)
+        s->in_step[i] = w->in_step[i];
+    s->out_step = w->out_step;
+    s->summand = w->out_step == 0 ? aligned(w->out_bytes) : 0;
+    s->count = (int64_t)(w->out_bytes / sizeof(float));
+    return s;
+}
+
+sftn_status sftn_dnnl_split(sftn_dnnl *d, const sftn_dnnl_work *w, sftn_kernel *kernel,
+                            sftn_error *err)
+{
+    const int64_t large = (w->units + w->parts - 1) / w->parts;
+    split *s;
+
+    if (w->parts == 1)
+        return sftn_dnnl_kernel(d, 0, w->large.pd, w->name, w->large.arg, SFTN_DNNL_ARGS, kernel,
+                                err);
+    s = new_split(d, w);
+    if (s == NULL)
+        return sftn_cpu_out_of_memory(w->name, err);
+    for (int p = 0; p < s->parts; p++) {
+        const int64_t units = s->units * (p + 1) / s->parts - s->units * p / s->parts;
+        const sftn_dnnl_part *part = units == large ? &w->large : &w->small;
+        const sftn_status status = sftn_dnnl_kernel(d, p, part->pd, w->name, part->arg,
+                                                    SFTN_DNNL_ARGS, &s->part[p], err);
 
         if (status != SFTN_OK) {
             destroy(s);
             return status;
         }
+        if (aligned(s->part[p].workspace) > s->scratch)
+            s->scratch = aligned(s->part[p].workspace);
     }
-    s->scratch = aligned(s->part[0].workspace);
-    snprintf(s->name, sizeof s->name, "%s, %d parts", s->part[0].name, parts);
+    snprintf(s->name, sizeof s->name, "%s, %d parts", s->part[0].name, s->parts);
     *kernel = (sftn_kernel){
         .name = s->name,
         .state = s,
         .run = run,
         .destroy = destroy,
-        .workspace = (size_t)(parts - 1) * s->w_bytes + (size_t)parts * s->scratch,
+        .workspace = (size_t)(s->parts - 1) * s->summand + (size_t)s->parts * s->scratch,
     };
     return SFTN_OK;
 }

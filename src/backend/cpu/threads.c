@@ -1,48 +1,42 @@
-/* threads: how many threads kernels use, and the one parallel loop of this backend's kernels. */
+/* threads: the one parallel loop of this backend's kernels. */
 #include "backend/cpu/cpu.h"
 
-#include <omp.h>
-#include <stdatomic.h>
+#include "base/base.h"
 
-/* Below this many elements the work is done sooner than the threads are woken. */
+/* Below this many elements the work is done sooner than another thread has noticed it. */
 enum { PARALLEL_MIN = 16384 };
 
-/* Read when a plan is compiled; 0: as many as the machine has. */
-static atomic_int chosen_threads;
+typedef struct loop {
+    int64_t count, unit;
+    int parts;
+    sftn_cpu_body *body;
+    void *ctx;
+} loop;
 
-void sftn_set_threads(int n)
+/* Start of part i. */
+static int64_t start(const loop *l, int64_t i)
 {
-    atomic_store(&chosen_threads, n > 0 ? n : 0);
+    const int64_t units = (l->count + l->unit - 1) / l->unit, at = units * i / l->parts * l->unit;
+
+    return at < l->count ? at : l->count;
 }
 
-int sftn_get_threads(void)
+static void run_part(void *ctx, int64_t part)
 {
-    const int n = atomic_load(&chosen_threads);
+    const loop *l = ctx;
+    const int64_t first = start(l, part), last = start(l, part + 1);
 
-    return n > 0 ? n : omp_get_num_procs();
-}
-
-/* Start of part i of n. */
-static int64_t part(int64_t count, int64_t unit, int i, int n)
-{
-    const int64_t units = (count + unit - 1) / unit, at = units * i / n * unit;
-
-    return at < count ? at : count;
+    if (first < last)
+        l->body(l->ctx, first, last, (int)part);
 }
 
 void sftn_cpu_parallel(int threads, int64_t count, int64_t unit, int64_t work, sftn_cpu_body *body,
                        void *ctx)
 {
-    if (threads == 1 || work < PARALLEL_MIN || count <= unit) {
-        body(ctx, 0, count, 0);
-        return;
-    }
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-    for (int t = 0; t < threads; t++) {
-        const int64_t first = part(count, unit, t, threads);
-        const int64_t last = part(count, unit, t + 1, threads);
+    loop l = {.count = count, .unit = unit, .parts = threads, .body = body, .ctx = ctx};
 
-        if (first < last)
-            body(ctx, first, last, t);
-    }
+    if (threads == 1 || work < PARALLEL_MIN || count <= unit)
+        body(ctx, 0, count, 0);
+    else
+        sftn_parallel(threads, threads, run_part, &l);
 }

@@ -32,9 +32,11 @@ static void add_parts(const split *s, float *dst, const char *parts, int thread,
     }
 }
 
-static void run(void *state, void *const *in, void *const *out, void *workspace)
+/* Every part is tried; the first in order that fails speaks for all. */
+static const char *run(void *state, void *const *in, void *const *out, void *workspace)
 {
     const split *s = state;
+    const char *why[SFTN_MAX_LANES];
     char *const results = workspace, *const scratch = results + (size_t)(s->parts - 1) * s->w_bytes;
 
 #pragma omp parallel num_threads(s->parts)
@@ -46,11 +48,16 @@ static void run(void *state, void *const *in, void *const *out, void *workspace)
                                      (char *)in[1] + (size_t)p * s->y_bytes};
             void *const part_out[] = {p == 0 ? out[0] : results + (size_t)(p - 1) * s->w_bytes};
 
-            s->part[p].run(s->part[p].state, part_in, part_out, scratch + (size_t)p * s->scratch);
+            why[p] = s->part[p].run(s->part[p].state, part_in, part_out,
+                                    scratch + (size_t)p * s->scratch);
         }
 #pragma omp barrier
         add_parts(s, out[0], results, thread, nthreads);
     }
+    for (int p = 0; p < s->parts; p++)
+        if (why[p] != NULL)
+            return why[p];
+    return NULL;
 }
 
 static void destroy(void *state)

@@ -92,7 +92,7 @@ void net_write_labels(const net *n, const char *name, int classes)
 
 void net_run(const net *n)
 {
-    sftn_plan_run(n->plan);
+    CHECK_OK(sftn_plan_run(n->plan, NULL), NULL);
 }
 
 void net_read(const net *n, const char *name, double *values)

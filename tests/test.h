@@ -118,4 +118,12 @@ void test_fail_allocation(long n);
 /* Allocations counted since. */
 long test_allocations(void);
 
+/*
+ * Count oneDNN's computations from here on, in all threads, and let the nth one (1: the next) end
+ * with this dnnl_status_t, computing nothing; n = 0 lets none fail.
+ */
+void test_fail_computation(long n, int status);
+/* Computations counted since. */
+long test_computations(void);
+
 #endif

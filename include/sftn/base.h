@@ -36,6 +36,7 @@ typedef enum sftn_status {
     SFTN_ERR_UNSUPPORTED, /* valid, but not available on this backend or build */
     SFTN_ERR_INTERRUPTED, /* stopped on request; the state was saved */
     SFTN_ERR_NETWORK,     /* a download failed */
+    SFTN_ERR_BACKEND,     /* a kernel of a plan failed while it ran */
 } sftn_status;
 
 /* One sentence of text, always terminated; truncated to fit. */

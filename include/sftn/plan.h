@@ -74,11 +74,19 @@ SFTN_API sftn_status sftn_plan_new(const sftn_graph *g, const sftn_plan_options 
                                    sftn_plan **plan, sftn_error *err);
 SFTN_API void sftn_plan_free(sftn_plan *plan);
 
-/* Recompute what depends on frozen parameters only; needed after those changed. */
-SFTN_API void sftn_plan_refresh(sftn_plan *plan);
+/*
+ * Recompute what depends on frozen parameters only; needed after those changed.  Fails as
+ * sftn_plan_run does.
+ */
+SFTN_API sftn_status sftn_plan_refresh(sftn_plan *plan, sftn_error *err);
 
-/* One run: forward, and backward where the graph holds gradients. */
-SFTN_API void sftn_plan_run(sftn_plan *plan);
+/*
+ * One run: forward, and backward where the graph holds gradients.  BACKEND where a kernel failed,
+ * as for want of memory: err names the step, by its number in sftn_plan_dump, the kernel and the
+ * cause.  Outputs, gradients and the values that the graph updates (running statistics) are
+ * undefined then; the plan may be run again.
+ */
+SFTN_API sftn_status sftn_plan_run(sftn_plan *plan, sftn_error *err);
 
 /*
  * Where an input lives, so that a loader can write it in place: memory of count elements of dtype

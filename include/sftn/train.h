@@ -263,7 +263,8 @@ typedef struct sftn_train_result {
  * zero, constant or without gradient, by name; the last good checkpoint is kept.  A term is refused
  * where no gradient of it can reach its network, where the first batch's is exactly 0 or not
  * finite, where its value does not change in the first 20 steps of a phase, or later in 20 steps in
- * a row while another's does, and where it is exactly 0 in 20 steps in a row.
+ * a row while another's does, and where it is exactly 0 in 20 steps in a row.  BACKEND: a plan
+ * failed (sftn_plan_run); the last checkpoint is kept, and resuming from it ends in the same bits.
  */
 SFTN_API sftn_status sftn_train(sftn_job *job, const sftn_dataset *data,
                                 const sftn_train_options *options, const sftn_train_hooks *hooks,
@@ -276,7 +277,8 @@ SFTN_API sftn_status sftn_train(sftn_job *job, const sftn_dataset *data,
  * guide and views.  Jobs that are resumed may be at different positions: those behind catch up
  * first.
  *
- * A job that fails is left, with its error, and the others go on; then err says how many failed and
+ * A job that fails is left, with its error, and the others go on, unless it was the guide that they
+ * share; then err says how many failed and
  * why the first did.  INTERRUPTED: all that were not done are saved.  Where the training cannot
  * begin, err says why, and every member's error the same.
  */
@@ -318,8 +320,11 @@ SFTN_API const sftn_graph *sftn_stepper_graph(const sftn_stepper *s);
 SFTN_API sftn_plan *sftn_stepper_plan(sftn_stepper *s);
 SFTN_API const sftn_graph *sftn_stepper_guide_graph(const sftn_stepper *s);
 SFTN_API sftn_plan *sftn_stepper_guide_plan(sftn_stepper *s);
-/* Forward, backward, update of all the job's parameters at learning rate lr.  Allocates nothing. */
-SFTN_API void sftn_stepper_run(sftn_stepper *s, double lr);
+/*
+ * Forward, backward, update of all the job's parameters at learning rate lr.  Allocates nothing.
+ * Fails as sftn_plan_run does, and then updates nothing.
+ */
+SFTN_API sftn_status sftn_stepper_run(sftn_stepper *s, double lr, sftn_error *err);
 /*
  * In the main phase, measure the pulls of the loss's terms on the batch that is in the inputs,
  * which compiles a plan.  Nothing that is trained changes, nor do running statistics or memories.

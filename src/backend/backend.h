@@ -3,6 +3,7 @@
  *
  * Kernels are create / run / destroy: everything that takes thought (algorithm, layout, packed
  * weights, workspace) happens in `kernel`; `run` binds pointers and computes, allocating nothing.
+ * Where a library beneath it refuses, it returns why, and the plan says which step that was.
  */
 #ifndef SFTN_BACKEND_BACKEND_H
 #define SFTN_BACKEND_BACKEND_H
@@ -22,7 +23,8 @@ typedef struct sftn_desc {
 typedef struct sftn_kernel {
     const char *name; /* "conv jit_bf16_nhwc"; owned by the kernel's state or static */
     void *state;
-    void (*run)(void *state, void *const *in, void *const *out, void *workspace);
+    /* NULL: done; else why it failed, in the words of the library that did; static. */
+    const char *(*run)(void *state, void *const *in, void *const *out, void *workspace);
     void (*destroy)(void *state); /* NULL: nothing to destroy */
     size_t workspace;             /* bytes, alive during run only */
     unsigned in_place;            /* bit i: output 0 may share memory with input i */

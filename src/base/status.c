@@ -56,6 +56,7 @@ const char *sftn_status_name(sftn_status status)
     case SFTN_ERR_UNSUPPORTED: return "unsupported";
     case SFTN_ERR_INTERRUPTED: return "interrupted";
     case SFTN_ERR_NETWORK: return "network error";
+    case SFTN_ERR_BACKEND: return "backend error";
     }
     return "unknown status";
 }

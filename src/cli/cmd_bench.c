@@ -99,30 +99,33 @@ static double median(double *x, int n)
 }
 
 /* Run and time steps; ms has room for MAX_STEPS or opt->steps, whichever is used. */
-static void measure(cli_workload *w, const bench_options *opt, double *ms, timing *t)
+static sftn_status measure(cli_workload *w, const bench_options *opt, double *ms, timing *t,
+                           sftn_error *err)
 {
     const int wanted = opt->steps ? opt->steps : MAX_STEPS;
+    sftn_status status = SFTN_OK;
     double start;
 
-    for (int i = 0; i < WARMUP_STEPS; i++)
-        cli_workload_run(w);
+    for (int i = 0; i < WARMUP_STEPS && !status; i++)
+        status = cli_workload_run(w, err);
     start = cli_now();
-    for (t->steps = 0; t->steps < wanted && !cli_stop_requested(NULL);) {
+    for (t->steps = 0; t->steps < wanted && !status && !cli_stop_requested(NULL);) {
         const double before = cli_now();
 
         if (!opt->steps && t->steps > 0 && before - start > (double)opt->seconds)
             break;
-        cli_workload_run(w);
+        status = cli_workload_run(w, err);
         ms[t->steps++] = 1e3 * (cli_now() - before);
     }
-    if (t->steps == 0)
-        return;
+    if (status || t->steps == 0)
+        return status;
     t->median_ms = median(ms, t->steps);
     t->min_ms = ms[0];
     t->max_ms = ms[t->steps - 1];
     t->images_per_s = 1e3 * (double)w->batch / t->median_ms;
     t->peak_bytes = peak_memory();
     t->plan = stats_of(w);
+    return SFTN_OK;
 }
 
 static const char *precision_name(const sftn_plan_options *plan)
@@ -205,12 +208,16 @@ static int bench(cli_workload *w, const bench_options *opt, const sftn_plan_opti
 {
     double *ms = malloc((size_t)(opt->steps ? opt->steps : MAX_STEPS) * sizeof *ms);
     timing t = {0};
+    sftn_error err = {0};
+    sftn_status status;
 
     if (!ms)
         return cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
     cli_catch_signals();
-    measure(w, opt, ms, &t);
+    status = measure(w, opt, ms, &t, &err);
     free(ms);
+    if (status)
+        return cli_fail(&err);
     if (cli_stop_requested(NULL))
         return 128 + cli_stop_signal();
     return report(w, opt, plan, &t);
@@ -246,6 +253,7 @@ typedef struct method_bench {
     const bench_options *opt;
     const sftn_plan_options *plan;
     double *ms[2]; /* of kd's steps, of the method's */
+    int *code;     /* becomes CLI_FAILED where a step fails */
 } method_bench;
 
 /* The method's step beside the labels; with `before`, that of a phase before them, from 1. */
@@ -297,28 +305,32 @@ static int64_t step_bytes(cli_workload *w)
     return sum.arena_bytes + sum.kept_bytes + (int64_t)sizeof(float) * states;
 }
 
-/* Time steps of kd and of w in turn; returns how many of each. */
-static int alternate(const method_bench *b, cli_workload *kd, cli_workload *w)
+/* Time steps of kd and of w in turn; *steps: how many of each. */
+static sftn_status alternate(const method_bench *b, cli_workload *kd, cli_workload *w, int *steps,
+                             sftn_error *err)
 {
     const int wanted = b->opt->steps ? b->opt->steps : MAX_STEPS;
     const double start = cli_now();
+    sftn_status status = SFTN_OK;
     int n = 0;
 
-    for (; n < WARMUP_STEPS + wanted && !cli_stop_requested(NULL); n++) {
+    for (; n < WARMUP_STEPS + wanted && !status && !cli_stop_requested(NULL); n++) {
         const double before = cli_now();
         double between;
 
         if (!b->opt->steps && n > WARMUP_STEPS && before - start > (double)b->opt->seconds)
             break;
-        cli_workload_run(kd);
+        status = cli_workload_run(kd, err);
         between = cli_now();
-        cli_workload_run(w);
+        if (!status)
+            status = cli_workload_run(w, err);
         if (n >= WARMUP_STEPS) {
             b->ms[0][n - WARMUP_STEPS] = 1e3 * (between - before);
             b->ms[1][n - WARMUP_STEPS] = 1e3 * (cli_now() - between);
         }
     }
-    return n - WARMUP_STEPS;
+    *steps = n - WARMUP_STEPS;
+    return status;
 }
 
 static void print_method(const char *name, double images_per_s, double share, int64_t parameters,
@@ -346,10 +358,13 @@ static void print_method(const char *name, double images_per_s, double share, in
 
 static void bench_step(const method_bench *b, cli_workload *kd, cli_workload *w, const char *name)
 {
-    const int n = alternate(b, kd, w);
     const int64_t bytes = step_bytes(w) - step_bytes(kd);
+    sftn_error err = {0};
+    int n;
 
-    if (n > 0 && !cli_stop_requested(NULL)) {
+    if (alternate(b, kd, w, &n, &err))
+        *b->code = cli_fail(&err);
+    else if (n > 0 && !cli_stop_requested(NULL)) {
         const double of_kd = median(b->ms[0], n), of_method = median(b->ms[1], n);
 
         print_method(name, 1e3 * (double)w->batch / of_method, of_kd / of_method,
@@ -359,7 +374,7 @@ static void bench_step(const method_bench *b, cli_workload *kd, cli_workload *w,
 
 /*
  * Steps beside the labels, and of each phase before them.  A method that is not made for these
- * networks has said so, and gets no row.
+ * networks has said so, and gets no row; nor does one whose step fails.
  */
 static void bench_method(const method_bench *b, cli_workload *kd, const sftn_distiller *method)
 {
@@ -394,11 +409,13 @@ static int bench_methods(method_bench *b)
     cli_workload kd = {0};
     int code = CLI_FAILED;
 
+    b->code = &code;
     for (int i = 0; i < 2; i++)
         b->ms[i] = malloc(count * sizeof *b->ms[i]);
     if (!b->ms[0] || !b->ms[1]) {
         cli_fail(&(sftn_error){SFTN_ERR_MEMORY, "out of memory"});
     } else if (method_workload(b, method, 0, &kd)) {
+        code = CLI_DONE;
         cli_catch_signals();
         if (!b->opt->json)
             printf("%-15s %10s %10s %14s %14s\n", "method", "images/s", "of kd", "parameters",
@@ -407,7 +424,7 @@ static int bench_methods(method_bench *b)
             bench_method(b, &kd, method);
         for (int i = 0; (mutual = sftn_mutual_list(i)) && !cli_stop_requested(NULL); i++)
             bench_mutual(b, &kd, mutual);
-        code = cli_stop_requested(NULL) ? 128 + cli_stop_signal() : CLI_DONE;
+        code = cli_stop_requested(NULL) ? 128 + cli_stop_signal() : code;
     }
     cli_workload_free(&kd);
     free(b->ms[0]);

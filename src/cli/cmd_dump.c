@@ -27,16 +27,20 @@ static const cli_usage usage = {
             "kernels, layouts and bytes; of a frozen teacher first, then of the step it feeds.",
 };
 
-static void dump(cli_workload *w, const dump_options *opt)
+static int dump(cli_workload *w, const dump_options *opt)
 {
+    sftn_error err = {0};
+
     for (int i = 0; i < opt->profile; i++)
-        cli_workload_run(w);
+        if (cli_workload_run(w, &err) != SFTN_OK)
+            return cli_fail(&err);
     for (int i = 0; cli_workload_plan(w, i); i++) {
         if (opt->show != SHOW_PLAN)
             sftn_graph_dump(cli_workload_graph(w, i), stdout);
         if (opt->show != SHOW_GRAPH)
             sftn_plan_dump(cli_workload_plan(w, i), stdout);
     }
+    return CLI_DONE;
 }
 
 int cmd_dump(int argc, char **argv)
@@ -62,7 +66,7 @@ int cmd_dump(int argc, char **argv)
         } else {
             plan.profile = opt.profile > 0;
             if (cli_workload_new(&args, &options, &methods, &scheme, &plan, &w, &code))
-                dump(&w, &opt);
+                code = dump(&w, &opt);
         }
     }
     cli_workload_free(&w);

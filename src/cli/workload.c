@@ -271,12 +271,9 @@ void cli_workload_free(cli_workload *w)
     sftn_params_free(w->params);
 }
 
-void cli_workload_run(cli_workload *w)
+sftn_status cli_workload_run(cli_workload *w, sftn_error *err)
 {
-    if (w->stepper)
-        sftn_stepper_run(w->stepper, step_lr);
-    else
-        sftn_plan_run(w->plan);
+    return w->stepper ? sftn_stepper_run(w->stepper, step_lr, err) : sftn_plan_run(w->plan, err);
 }
 
 const sftn_graph *cli_workload_graph(const cli_workload *w, int i)

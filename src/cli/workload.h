@@ -41,7 +41,7 @@ bool cli_workload_new(cli_args *a, const cli_workload_options *o, const cli_meth
                       int *code);
 void cli_workload_free(cli_workload *w);
 
-void cli_workload_run(cli_workload *w);
+sftn_status cli_workload_run(cli_workload *w, sftn_error *err);
 /* Graph and plan number i, in the order in which they run; NULL past the end. */
 const sftn_graph *cli_workload_graph(const cli_workload *w, int i);
 sftn_plan *cli_workload_plan(cli_workload *w, int i);

@@ -166,47 +166,58 @@ void sftn_plan_free(sftn_plan *plan)
     free(plan);
 }
 
-static void run_step(const sftn_plan_step *s)
+static sftn_status step_failed(const sftn_plan *plan, const sftn_step_list *list,
+                               const sftn_plan_step *s, const char *why, sftn_error *err)
 {
-    s->kernel.run(s->kernel.state, s->in_data, s->out_data, s->workspace_data);
+    char shapes[160];
+
+    sftn_step_shapes(plan, s, shapes, sizeof shapes);
+    return sftn_fail(err, SFTN_ERR_BACKEND, "%sstep %d, %s%s%s (%s): kernel '%s' failed: %s",
+                     list == &plan->frozen ? "frozen " : "", (int)(s - list->step), s->op,
+                     s->scope[0] != '\0' ? " of " : "", s->scope, shapes, s->kernel.name, why);
 }
 
-static void run_steps(const sftn_step_list *list)
+static sftn_status run_steps(const sftn_plan *plan, const sftn_step_list *list, sftn_error *err)
 {
-    for (int i = 0; i < list->n; i++)
-        run_step(&list->step[i]);
-}
-
-static void run_steps_timed(const sftn_step_list *list, int64_t run)
-{
-    double before = sftn_seconds();
+    double before = plan->options.profile ? sftn_seconds() : 0.0;
 
     for (int i = 0; i < list->n; i++) {
-        run_step(&list->step[i]);
-        const double after = sftn_seconds();
+        const sftn_plan_step *s = &list->step[i];
+        const char *why = s->kernel.run(s->kernel.state, s->in_data, s->out_data,
+                                        s->workspace_data);
 
-        list->step[i].seconds[run % SFTN_PROFILE_RUNS] = after - before;
-        before = after;
+        if (why != NULL)
+            return step_failed(plan, list, s, why, err);
+        if (s->seconds != NULL) {
+            const double after = sftn_seconds();
+
+            s->seconds[plan->runs % SFTN_PROFILE_RUNS] = after - before;
+            before = after;
+        }
     }
+    return SFTN_OK;
 }
 
-void sftn_plan_refresh(sftn_plan *plan)
+sftn_status sftn_plan_refresh(sftn_plan *plan, sftn_error *err)
 {
+    sftn_status status;
+
     sftn_plan_follow_arena(plan);
-    run_steps(&plan->frozen);
-    plan->fresh = true;
+    status = run_steps(plan, &plan->frozen, err);
+    plan->fresh = status == SFTN_OK;
+    return status;
 }
 
-void sftn_plan_run(sftn_plan *plan)
+sftn_status sftn_plan_run(sftn_plan *plan, sftn_error *err)
 {
-    if (!plan->fresh)
-        sftn_plan_refresh(plan);
+    sftn_status status = plan->fresh ? SFTN_OK : sftn_plan_refresh(plan, err);
+
+    if (status != SFTN_OK)
+        return status;
     sftn_plan_follow_arena(plan);
-    if (plan->options.profile)
-        run_steps_timed(&plan->steps, plan->runs);
-    else
-        run_steps(&plan->steps);
-    plan->runs++;
+    status = run_steps(plan, &plan->steps, err);
+    plan->runs += status == SFTN_OK;
+    return status;
 }
 
 static const sftn_plan_port *find_port(const sftn_plan_port *port, int n, const char *name)

@@ -126,6 +126,8 @@ sftn_status sftn_profile_open(sftn_plan *plan, sftn_error *err);
 double sftn_step_seconds(const sftn_plan *plan, const sftn_plan_step *s);
 /* Of operands and results, once each. */
 double sftn_step_bytes(const sftn_plan *plan, const sftn_plan_step *s);
+/* "[..] [..] -> [..]"; "5 operands -> [..]" where they are many. */
+void sftn_step_shapes(const sftn_plan *plan, const sftn_plan_step *s, char *buf, size_t size);
 
 /* The buffer whose memory b uses, aliases resolved. */
 static inline int sftn_buffer_root(const sftn_plan *plan, int b)

@@ -48,8 +48,7 @@ double sftn_step_bytes(const sftn_plan *plan, const sftn_plan_step *s)
     return bytes;
 }
 
-/* "[..] [..] -> [..]"; "5 operands -> [..]" where they are many. */
-static void format_shapes(const sftn_plan *plan, const sftn_plan_step *s, char *buf, size_t size)
+void sftn_step_shapes(const sftn_plan *plan, const sftn_plan_step *s, char *buf, size_t size)
 {
     sftn_strbuf b = {0};
     char shape[64];
@@ -105,7 +104,7 @@ sftn_status sftn_plan_profile(const sftn_plan *plan, sftn_profile_row **rows, in
                                     .kernel = s->kernel.name,
                                     .detail = s->detail,
                                     .product = s->kernel.product};
-        format_shapes(plan, s, row[n].shapes, sizeof row[n].shapes);
+        sftn_step_shapes(plan, s, row[n].shapes, sizeof row[n].shapes);
         while (!alike(&row[same], &row[n]))
             same++;
         n += same == n;

@@ -385,10 +385,10 @@ static sftn_status search_signs(loss_graph *l, const sftn_tensors *t, double *be
             l->sign[k] = k >= images && set >> (k / images - 1) & 1 ? -1.0 : 1.0;
         memset(error, 0, (size_t)images * sizeof *error);
         status = write_inputs(l, err);
-        if (status == SFTN_OK) {
-            sftn_plan_run(l->plan);
+        if (status == SFTN_OK)
+            status = sftn_plan_run(l->plan, err);
+        if (status == SFTN_OK)
             status = add_errors(l, t, error, err);
-        }
         for (int64_t n = 0; n < images && status == SFTN_OK; n++) {
             if (set > 0 && !(error[n] < least[n]))
                 continue;
@@ -433,10 +433,9 @@ static sftn_status run_loss(sftn_verify_case *v, loss_graph *l, const sftn_disti
         status = choose_signs(l, m, v->file, err);
     if (status == SFTN_OK)
         status = write_inputs(l, err);
-    if (status != SFTN_OK)
-        return status;
-    sftn_plan_run(l->plan);
-    return compare(v, l, err);
+    if (status == SFTN_OK)
+        status = sftn_plan_run(l->plan, err);
+    return status == SFTN_OK ? compare(v, l, err) : status;
 }
 
 /* The method, and its phase in *phase (0: the main one), that a file's loss is of. */

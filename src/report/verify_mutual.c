@@ -97,9 +97,7 @@ static sftn_status run(const peers *p, sftn_plan *plan, const sftn_tensors *t, c
 
     for (int i = 0; i < p->n && !status; i++)
         status = write_input(plan, t, numbered(full, sizeof full, name, i), err);
-    if (!status)
-        sftn_plan_run(plan);
-    return status;
+    return status ? status : sftn_plan_run(plan, err);
 }
 
 /* ---- the survey ---- */

@@ -102,9 +102,7 @@ static sftn_status subject_run(subject *s, const sftn_verify_case *v, sftn_error
     }
     free(image);
     free(labels);
-    if (status == SFTN_OK)
-        sftn_plan_run(s->plan);
-    return status;
+    return status == SFTN_OK ? sftn_plan_run(s->plan, err) : status;
 }
 
 /* ---- gradients and running statistics ---- */

@@ -296,10 +296,10 @@ static sftn_status run(sftn_verify_case *v, steps *s, const sftn_distiller *m, s
         status = fill(s, v->file, err);
     for (int i = 0; i < s->n && status == SFTN_OK; i++) {
         status = write_inputs(s, v->file, i, err);
-        if (status != SFTN_OK)
-            break;
-        sftn_plan_run(s->plan);
-        status = check_step(v, s, i, err);
+        if (status == SFTN_OK)
+            status = sftn_plan_run(s->plan, err);
+        if (status == SFTN_OK)
+            status = check_step(v, s, i, err);
     }
     return status == SFTN_OK ? check_constants(v, s, err) : status;
 }

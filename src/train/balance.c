@@ -197,7 +197,7 @@ sftn_status sftn_balance_measure(sftn_job *job, const sftn_train_step *step,
     if (any)
         status = open_plan(job, step, options, &plan, err);
     if (plan)
-        sftn_plan_run(plan);
+        status = sftn_plan_run(plan, err);
     for (int i = 0; plan && i < terms->n && !status; i++) {
         char name[16];
 

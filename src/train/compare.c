@@ -300,10 +300,10 @@ static void add_image(panel *p, int64_t row, int label)
 static sftn_status add_batch(panel *p, sftn_error *err)
 {
     const sftn_batch *batch = sftn_loader_next(p->loader);
-    sftn_status status = SFTN_OK;
+    sftn_status status;
 
     sftn_feed_write(&p->feed, batch);
-    sftn_plan_run(p->plan);
+    status = sftn_plan_run(p->plan, err);
     for (int i = 0; i < p->n && !status; i++)
         status = read_columns(p, &p->party[i].logits, err);
     for (int64_t r = 0; r < batch->n && !status; r++)

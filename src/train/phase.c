@@ -34,9 +34,10 @@ void sftn_run_count_epochs(sftn_run_state *r)
         r->epochs += schedule_of(r, i)->epochs;
 }
 
-void sftn_run_enter_phase(sftn_run_state *r)
+sftn_status sftn_run_enter_phase(sftn_run_state *r, sftn_error *err)
 {
     const sftn_train_step *step;
+    sftn_status status = SFTN_OK;
 
     r->phase = 0;
     r->phase_epoch = 0;
@@ -45,17 +46,20 @@ void sftn_run_enter_phase(sftn_run_state *r)
         r->phase_epoch += schedule_of(r, r->phase++)->epochs;
     step = sftn_run_steps(r);
     /* What is frozen in this phase may have been trained in an earlier one. */
-    for (int i = 0; i < SFTN_STEPS; i++)
+    for (int i = 0; i < SFTN_STEPS && !status; i++)
         if (step[i].plan)
-            sftn_plan_refresh(step[i].plan);
+            status = sftn_plan_refresh(step[i].plan, err);
+    if (status)
+        return status;
     step += step[SFTN_STEP_FULL].plan ? SFTN_STEP_FULL : SFTN_STEP_PARTIAL;
     sftn_optimizer_train(&r->optimizer, step->span, step->nspans);
     memset(&r->watch, 0, sizeof r->watch);
     if (r->position.epoch != r->phase_epoch || r->position.batch != 0)
-        return;
+        return SFTN_OK;
     sftn_optimizer_reset(&r->optimizer);
     if (r->ema.params)
         sftn_ema_reset(&r->ema);
+    return SFTN_OK;
 }
 
 double sftn_run_lr(const sftn_run_state *r)

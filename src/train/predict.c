@@ -53,10 +53,10 @@ sftn_status sftn_predict(const sftn_network *net, const uint8_t *pixels,
     status = compile(net, options, &plan, err);
     if (!status)
         status = sftn_plan_write_float(plan, "image", image, err);
-    if (!status) {
-        sftn_plan_run(plan);
+    if (!status)
+        status = sftn_plan_run(plan, err);
+    if (!status)
         status = sftn_plan_read_float(plan, "probability", probability, err);
-    }
     sftn_plan_free(plan);
     free(image);
     return status;

@@ -161,9 +161,7 @@ sftn_status sftn_run_begin(sftn_run_state *r, const sftn_plan_options *plan, sft
         status = sftn_log_truncate(r->opt->dir, r->position.epoch, err);
     if (!status && !r->opt->resume)
         status = remove_old_files(r->opt->dir, err);
-    if (!status)
-        sftn_run_enter_phase(r);
-    return status;
+    return status ? status : sftn_run_enter_phase(r, err);
 }
 
 void sftn_run_close(sftn_run_state *r)
@@ -203,6 +201,13 @@ sftn_status sftn_run_balance(sftn_run_state *r, const sftn_train_step *s,
     return status;
 }
 
+sftn_status sftn_run_fail_here(const sftn_run_state *r, sftn_status status, sftn_error *err)
+{
+    sftn_fail_in(err, "epoch %lld, batch %lld", (long long)r->position.epoch + 1,
+                 (long long)r->position.batch + 1);
+    return status;
+}
+
 sftn_status sftn_run_step(sftn_run_state *r, const sftn_train_step *s, const sftn_batch *batch,
                           sftn_error *err)
 {
@@ -216,7 +221,9 @@ sftn_status sftn_run_step(sftn_run_state *r, const sftn_train_step *s, const sft
         r->clock.waited = 0.0;
     }
     sftn_feed_epoch(&s->feed, r->position.epoch - r->phase_epoch + 1);
-    sftn_plan_run(s->plan);
+    status = sftn_plan_run(s->plan, err);
+    if (status)
+        return sftn_run_fail_here(r, status, err);
     status = sftn_run_observe(r, s, batch->n, err);
     if (status)
         return status;
@@ -377,8 +384,8 @@ static sftn_status save_epoch(sftn_run_state *r, const sftn_progress *p, sftn_er
     r->position.epoch++;
     r->position.batch = 0;
     if (r->phase < r->job->nphases)
-        sftn_run_enter_phase(r);
-    return sftn_run_save(r, err);
+        status = sftn_run_enter_phase(r, err);
+    return status ? status : sftn_run_save(r, err);
 }
 
 sftn_status sftn_run_end_epoch(sftn_run_state *r, sftn_progress *p, sftn_error *err)

@@ -96,23 +96,30 @@ sftn_plan *sftn_stepper_guide_plan(sftn_stepper *s)
     return s->guide.plan;
 }
 
-void sftn_stepper_run(sftn_stepper *s, double lr)
+static sftn_status run_guide(sftn_stepper *s, sftn_error *err)
 {
-    if (s->guide.plan)
-        sftn_plan_run(s->guide.plan);
-    sftn_plan_run(s->step.plan);
-    sftn_optimizer_step(&s->optimizer, lr);
+    return s->guide.plan ? sftn_plan_run(s->guide.plan, err) : SFTN_OK;
+}
+
+sftn_status sftn_stepper_run(sftn_stepper *s, double lr, sftn_error *err)
+{
+    sftn_status status = run_guide(s, err);
+
+    if (!status)
+        status = sftn_plan_run(s->step.plan, err);
+    if (!status)
+        sftn_optimizer_step(&s->optimizer, lr);
+    return status;
 }
 
 sftn_status sftn_stepper_balance(sftn_stepper *s, sftn_balance *balance, sftn_error *err)
 {
     double norm[SFTN_MAX_TERMS];
-    sftn_status status;
+    sftn_status status = run_guide(s, err);
 
     *balance = (sftn_balance){.n = 0};
-    if (s->guide.plan)
-        sftn_plan_run(s->guide.plan);
-    status = sftn_balance_measure(s->job, &s->step, &s->plan, norm, err);
+    if (!status)
+        status = sftn_balance_measure(s->job, &s->step, &s->plan, norm, err);
     if (!status)
         sftn_balance_fill(balance, &s->step.terms, norm);
     return status;

@@ -78,17 +78,18 @@ void sftn_survey_close(sftn_survey *s)
 
 sftn_status sftn_survey_run(sftn_survey *s, sftn_error *err)
 {
+    sftn_status status = sftn_plan_refresh(s->plan, err);
+
     memset(s->sum, 0, (size_t)s->columns * sizeof *s->sum);
     s->n = 0;
-    sftn_plan_refresh(s->plan);
     sftn_loader_seek(s->loader, 0, 0);
-    for (int64_t b = 0; b < s->batches; b++) {
+    for (int64_t b = 0; b < s->batches && !status; b++) {
         const sftn_batch *batch = sftn_loader_next(s->loader);
-        sftn_status status;
 
         sftn_feed_write(&s->feed, batch);
-        sftn_plan_run(s->plan);
-        status = sftn_plan_read(s->plan, "row", s->row, err);
+        status = sftn_plan_run(s->plan, err);
+        if (!status)
+            status = sftn_plan_read(s->plan, "row", s->row, err);
         if (status)
             return status;
         for (int64_t i = 0; i < batch->n; i++)
@@ -96,5 +97,5 @@ sftn_status sftn_survey_run(sftn_survey *s, sftn_error *err)
                 s->sum[k] += s->row[i * s->columns + k];
         s->n += batch->n;
     }
-    return SFTN_OK;
+    return status;
 }

@@ -245,17 +245,28 @@ static bool takes_part(const sftn_run_state *r, int64_t step)
     return sftn_run_active(r) && r->position.step == step;
 }
 
-static void run_guide(course *c, int size, int64_t step, const sftn_batch *batch)
+/* Where the guide fails, all jobs are left: none has its answers. */
+static sftn_status run_guide(course *c, int size, int64_t step, const sftn_batch *batch)
 {
     const sftn_guide *guide = &c->guide[size];
+    sftn_error why = {0};
+    sftn_status status;
     bool wanted = false;
 
     for (int i = 0; i < c->n; i++)
         wanted = wanted ||
                  (takes_part(&c->run[i], step) && sftn_run_steps(&c->run[i])[size].guided);
     sftn_feed_images(&guide->feed, batch);
-    if (wanted)
-        sftn_plan_run(guide->plan);
+    status = wanted ? sftn_plan_run(guide->plan, &why) : SFTN_OK;
+    for (int i = 0; i < c->n && status; i++) {
+        sftn_run_state *r = &c->run[i];
+
+        if (!sftn_run_active(r))
+            continue;
+        r->error = why;
+        sftn_run_fail_here(r, status, &r->error);
+    }
+    return status;
 }
 
 static void report(const course *c, const sftn_progress *p)
@@ -288,8 +299,8 @@ static void run_batch(course *c, int64_t step)
     const int size = batch->n == c->opt->batch ? SFTN_STEP_FULL : SFTN_STEP_PARTIAL;
     const sftn_guide *guide = &c->guide[size];
 
-    if (guide->plan)
-        run_guide(c, size, step, batch);
+    if (guide->plan && run_guide(c, size, step, batch))
+        return;
     for (int i = 0; i < c->n; i++) {
         sftn_run_state *r = &c->run[i];
         const sftn_train_step *s = &sftn_run_steps(r)[size];

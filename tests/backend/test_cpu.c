@@ -102,8 +102,8 @@ static void run_problem(const problem *p, const sftn_plan_options *options, cons
     for (int i = 0; i < p->nin; i++)
         if (sftn_plan_input(plan, p->in[i].name) != NULL)
             CHECK_OK(sftn_plan_write(plan, p->in[i].name, p->in[i].value, &err), &err);
-    sftn_plan_run(plan);
-    sftn_plan_run(plan);
+    CHECK_OK(sftn_plan_run(plan, &err), &err);
+    CHECK_OK(sftn_plan_run(plan, &err), &err);
     for (int i = 0; i < OUTPUTS; i++) {
         const int64_t count = output_count(p, output_name[i]);
 

@@ -74,7 +74,7 @@ static void check_threads(int threads)
     for (int b = 0; b < BATCH; b++)
         fill(a + b * COUNT, rank[b], (unsigned)b + 1);
     CHECK_OK(sftn_plan_write(plan, "a", a, &err), &err);
-    sftn_plan_run(plan);
+    CHECK_OK(sftn_plan_run(plan, &err), &err);
     CHECK_OK(sftn_plan_read(plan, "w", w, &err), &err);
     CHECK_OK(sftn_plan_read(plan, "unit", unit, &err), &err);
     CHECK_OK(sftn_plan_read(plan, "rebuilt", rebuilt, &err), &err);
@@ -103,7 +103,7 @@ TEST(a_matrix_that_is_not_finite_ends_in_nan)
         fill(a + b * COUNT, 3, 1);
     a[COUNT + 5] = NAN;
     CHECK_OK(sftn_plan_write(plan, "a", a, &err), &err);
-    sftn_plan_run(plan);
+    CHECK_OK(sftn_plan_run(plan, &err), &err);
     CHECK_OK(sftn_plan_read(plan, "w", w, &err), &err);
     CHECK(isnan(w[SIZE]));
     CHECK(isfinite(w[0]) && isfinite(w[2 * SIZE]));

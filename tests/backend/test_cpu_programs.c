@@ -108,7 +108,7 @@ static void run(const program *p, const sftn_plan_options *options, double *out)
         snprintf(name, sizeof name, "x%d", i);
         CHECK_OK(sftn_plan_write(plan, name, p->value[i], &err), &err);
     }
-    sftn_plan_run(plan);
+    CHECK_OK(sftn_plan_run(plan, &err), &err);
     CHECK_OK(sftn_plan_read(plan, "y", out, &err), &err);
     sftn_plan_free(plan);
     sftn_graph_free(g);

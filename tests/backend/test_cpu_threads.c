@@ -74,7 +74,7 @@ static void run(const sftn_graph *g, const sftn_plan_options *options, int threa
     sftn_set_threads(threads);
     CHECK_OK(sftn_plan_new(g, options, &plan, &err), &err);
     CHECK_OK(sftn_plan_write(plan, "x", x, &err), &err);
-    sftn_plan_run(plan);
+    CHECK_OK(sftn_plan_run(plan, &err), &err);
     CHECK_OK(sftn_plan_read(plan, name, out, &err), &err);
     sftn_plan_free(plan);
     sftn_set_threads(0);

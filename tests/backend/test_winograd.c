@@ -125,8 +125,8 @@ static made run(const problem *p, const sftn_plan_options *options)
     draw(sftn_params_value(m.params, 0), sftn_shape_count(&p->w), 9);
     CHECK_OK(sftn_plan_new(g, options, &m.plan, &err), &err);
     fill(m.plan);
-    sftn_plan_run(m.plan);
-    sftn_plan_run(m.plan);
+    CHECK_OK(sftn_plan_run(m.plan, &err), &err);
+    CHECK_OK(sftn_plan_run(m.plan, &err), &err);
     sftn_graph_free(g);
     return m;
 }
@@ -219,7 +219,7 @@ TEST(images_do_not_see_each_other)
     for (int i = 0; i < 2 * IMAGE; i++)
         x[i] = i < IMAGE ? 1e30f : 0.0f;
     CHECK_OK(sftn_plan_write_float(m.plan, "x", x, &err), &err);
-    sftn_plan_run(m.plan);
+    CHECK_OK(sftn_plan_run(m.plan, &err), &err);
     y = read_output(m.plan, &two, 0);
     CHECK(y[0] != 0.0);
     for (int i = IMAGE; i < 2 * IMAGE; i++)

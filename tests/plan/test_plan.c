@@ -70,7 +70,7 @@ static void compare(const char *backend, sftn_precision precision, bool no_fusio
     fixture_open(&f[0], "ref", SFTN_FLOAT32, true);
     fixture_open(&f[1], backend, precision, no_fusion);
     for (int i = 0; i < 2; i++) {
-        sftn_plan_run(f[i].plan);
+        CHECK_OK(sftn_plan_run(f[i].plan, NULL), NULL);
         CHECK_STATUS(sftn_plan_read(f[i].plan, "y", y[i], NULL), SFTN_OK);
         CHECK_STATUS(sftn_plan_read(f[i].plan, "loss", &loss[i], NULL), SFTN_OK);
     }
@@ -110,10 +110,10 @@ TEST(runs_are_bit_equal)
         fixture_open(&f[i], "cpu", SFTN_BFLOAT16, false);
     bytes = (size_t)sftn_params_weight_size(f[0].params) * sizeof(float);
     CHECK(bytes <= sizeof first);
-    sftn_plan_run(f[0].plan);
+    CHECK_OK(sftn_plan_run(f[0].plan, NULL), NULL);
     memcpy(first, sftn_params_grads(f[0].params), bytes);
-    sftn_plan_run(f[0].plan);
-    sftn_plan_run(f[1].plan);
+    CHECK_OK(sftn_plan_run(f[0].plan, NULL), NULL);
+    CHECK_OK(sftn_plan_run(f[1].plan, NULL), NULL);
     CHECK_BYTES(sftn_params_grads(f[0].params), first, bytes);
     CHECK_BYTES(sftn_params_grads(f[1].params), first, bytes);
     fixture_close(&f[0]);
@@ -129,10 +129,10 @@ TEST(nothing_is_read_before_it_is_written)
 
     fixture_open(&f, "cpu", SFTN_FLOAT32, false);
     bytes = (size_t)sftn_params_weight_size(f.params) * sizeof(float);
-    sftn_plan_run(f.plan);
+    CHECK_OK(sftn_plan_run(f.plan, NULL), NULL);
     memcpy(first, sftn_params_grads(f.params), bytes);
     memset(f.plan->arena, 0xFF, f.plan->arena_bytes);
-    sftn_plan_run(f.plan);
+    CHECK_OK(sftn_plan_run(f.plan, NULL), NULL);
     CHECK_BYTES(sftn_params_grads(f.params), first, bytes);
     fixture_close(&f);
 }
@@ -162,13 +162,13 @@ TEST(frozen_parts_are_computed_once_and_refreshed_on_request)
 
     fixture_open(&f, "cpu", SFTN_FLOAT32, false);
     CHECK(f.plan->frozen.n > 0);
-    sftn_plan_run(f.plan);
+    CHECK_OK(sftn_plan_run(f.plan, NULL), NULL);
     CHECK_STATUS(sftn_plan_read(f.plan, "loss", &before, NULL), SFTN_OK);
     sftn_params_weights(f.frozen)[0] += 1.0f;
-    sftn_plan_run(f.plan);
+    CHECK_OK(sftn_plan_run(f.plan, NULL), NULL);
     CHECK_STATUS(sftn_plan_read(f.plan, "loss", &same, NULL), SFTN_OK);
-    sftn_plan_refresh(f.plan);
-    sftn_plan_run(f.plan);
+    CHECK_OK(sftn_plan_refresh(f.plan, NULL), NULL);
+    CHECK_OK(sftn_plan_run(f.plan, NULL), NULL);
     CHECK_STATUS(sftn_plan_read(f.plan, "loss", &after, NULL), SFTN_OK);
     CHECK(before == same);
     CHECK(before != after);
@@ -223,10 +223,10 @@ TEST(a_run_allocates_nothing)
     fixture f;
 
     fixture_open(&f, "cpu", SFTN_BFLOAT16, false);
-    sftn_plan_run(f.plan);
+    CHECK_OK(sftn_plan_run(f.plan, NULL), NULL);
     test_fail_allocation(0);
     for (int i = 0; i < 10; i++)
-        sftn_plan_run(f.plan);
+        CHECK_OK(sftn_plan_run(f.plan, NULL), NULL);
     CHECK_INT(test_allocations(), 0);
     fixture_close(&f);
 }

@@ -36,7 +36,7 @@ static void fixture_open(fixture *f, sftn_plan_options options)
     sftn_params_init(f->params, 1);
     CHECK_OK(sftn_plan_new(f->g, &options, &f->plan, &err), &err);
     for (int i = 0; i < RUNS; i++)
-        sftn_plan_run(f->plan);
+        CHECK_OK(sftn_plan_run(f->plan, &err), &err);
 }
 
 static void fixture_close(fixture *f)

@@ -51,7 +51,7 @@ static fixture fixture_open(sftn_precision precision, int size, bool residual, b
         data[i] = sftn_rng_uniform(&rng) * 2.0 - 1.0;
     CHECK_OK(sftn_plan_write(f.plan, "x", data, &err), &err);
     free(data);
-    sftn_plan_run(f.plan);
+    CHECK_OK(sftn_plan_run(f.plan, &err), &err);
     return f;
 }
 

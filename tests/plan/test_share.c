@@ -54,7 +54,7 @@ static void read_beside(const sftn_graph *g, const char *const *outputs, const c
     sftn_plan *plan = compile(g, &options);
 
     write_image(plan, "x", 1);
-    sftn_plan_run(plan);
+    CHECK_OK(sftn_plan_run(plan, NULL), NULL);
     CHECK_STATUS(sftn_plan_read(plan, name, value, NULL), SFTN_OK);
     sftn_plan_free(plan);
 }
@@ -133,15 +133,15 @@ TEST(a_fed_plan_reads_inputs_where_they_lie)
         for (int run = 0; run < 2; run++) {
             write_image(source, "x", (uint64_t)run);
             write_image(copied, "x", (uint64_t)run);
-            sftn_plan_run(source);
+            CHECK_OK(sftn_plan_run(source, NULL), NULL);
             CHECK_STATUS(sftn_plan_read(source, "y", value, NULL), SFTN_OK);
             CHECK_STATUS(sftn_plan_write(copied, "y", value, NULL), SFTN_OK);
             CHECK_STATUS(sftn_plan_read(source, "sum", value, NULL), SFTN_OK);
             CHECK_STATUS(sftn_plan_write(copied, "sum", value, NULL), SFTN_OK);
             CHECK_STATUS(sftn_plan_write_float(copied, "own", &two, NULL), SFTN_OK);
             CHECK_STATUS(sftn_plan_write_float(fed, "own", &two, NULL), SFTN_OK);
-            sftn_plan_run(copied);
-            sftn_plan_run(fed);
+            CHECK_OK(sftn_plan_run(copied, NULL), NULL);
+            CHECK_OK(sftn_plan_run(fed, NULL), NULL);
             CHECK_STATUS(sftn_plan_read(copied, "z", expected, NULL), SFTN_OK);
             CHECK_STATUS(sftn_plan_read(fed, "z", z, NULL), SFTN_OK);
             CHECK_BYTES(z, expected, sizeof z);
@@ -211,9 +211,9 @@ TEST(plans_may_work_in_the_same_memory_by_turns)
         for (int i = 0; i < 3; i++) {
             write_image(own[i], "x", (uint64_t)(run + i));
             write_image(shared[i], "x", (uint64_t)(run + i));
-            sftn_plan_run(own[i]);
+            CHECK_OK(sftn_plan_run(own[i], NULL), NULL);
             memset(arena->memory, 0xFF, arena->bytes);
-            sftn_plan_run(shared[i]);
+            CHECK_OK(sftn_plan_run(shared[i], NULL), NULL);
         }
         for (int i = 0; i < 3; i++) {
             CHECK_STATUS(sftn_plan_read(own[i], "y", expected[i], NULL), SFTN_OK);

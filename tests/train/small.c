@@ -6,6 +6,7 @@
 #include "sftn/tensors.h"
 #include "test.h"
 
+#include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,6 +143,19 @@ static bool ask_stop(void *ctx)
 sftn_train_hooks small_hooks(small_watch *w)
 {
     return (sftn_train_hooks){.ctx = w, .progress = keep_progress, .stop = ask_stop};
+}
+
+static void set_fault(void *ctx, const sftn_progress *p)
+{
+    const small_fault *f = ctx;
+
+    if (!p->epoch_done && p->member == f->member && p->step == f->after)
+        test_fail_computation(f->n, dnnl_out_of_memory);
+}
+
+sftn_train_hooks small_fault_hooks(small_fault *f)
+{
+    return (sftn_train_hooks){.ctx = f, .progress = set_fault};
 }
 
 sftn_train_result small_train(sftn_job *job, const sftn_dataset *data,

@@ -34,6 +34,14 @@ sftn_train_hooks small_hooks(small_watch *w);
 sftn_train_result small_train(sftn_job *job, const sftn_dataset *data,
                               const sftn_train_options *options);
 
+/* Hooks that let the nth computation after a member's step fail (test_fail_computation). */
+typedef struct small_fault {
+    int member;
+    int64_t after; /* step */
+    long n;
+} small_fault;
+sftn_train_hooks small_fault_hooks(small_fault *f);
+
 /* The finished epochs of a run's checkpoint. */
 int64_t small_epochs_saved(const char *dir);
 

@@ -7,6 +7,7 @@
 #include "train/small.h"
 
 #include <math.h>
+#include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,6 +92,40 @@ static sftn_balance measure(sftn_job *job)
     return b;
 }
 
+/* The guide's computations among them, and those of the plan that only measures. */
+TEST(a_step_or_measurement_whose_plan_fails_says_so_and_trains_nothing)
+{
+    sftn_job job = make_student(1.0, 1.0, 50.0, 0.0);
+    sftn_stepper *s = make_stepper(&job);
+    const size_t bytes = (size_t)sftn_params_weight_size(job.params[0]) * sizeof(float);
+    float *before = malloc(bytes);
+    sftn_error err = {0};
+    sftn_balance b;
+
+    CHECK_OK(sftn_stepper_run(s, 0.05, &err), &err);
+    memcpy(before, sftn_params_weights(job.params[0]), bytes);
+    for (int measures = 0; measures < 2; measures++) {
+        long n = 0;
+
+        do {
+            test_fail_computation(++n, dnnl_out_of_memory);
+            err.status = measures ? sftn_stepper_balance(s, &b, &err)
+                                  : sftn_stepper_run(s, 0.05, &err);
+            if (err.status) {
+                CHECK_INT(err.status, SFTN_ERR_BACKEND);
+                CHECK_CONTAINS(err.text, "' failed: out_of_memory");
+                CHECK_BYTES(sftn_params_weights(job.params[0]), before, bytes);
+            }
+        } while (err.status);
+        CHECK_INT(test_computations(), n - 1);
+        CHECK(n > 10);
+        memcpy(before, sftn_params_weights(job.params[0]), bytes);
+    }
+    free(before);
+    sftn_stepper_free(s);
+    sftn_job_free(&job);
+}
+
 static const sftn_pull *pull_of(const sftn_balance *b, const char *term)
 {
     for (int i = 0; i < b->n; i++)
@@ -108,7 +143,7 @@ static double step_norm(double ce, double kd, double at)
     const float *grad;
     double sum = 0.0;
 
-    sftn_stepper_run(s, 0.0);
+    CHECK_OK(sftn_stepper_run(s, 0.0, NULL), NULL);
     grad = sftn_params_grads(job.params[0]);
     for (int64_t i = 0; i < sftn_params_weight_size(job.params[0]); i++)
         sum += (double)grad[i] * (double)grad[i];
@@ -213,8 +248,8 @@ static void check_no_trace(sftn_job job, sftn_job twin)
         CHECK_OK(sftn_stepper_balance(s, &b, &err), &err);
         CHECK(b.n > 0);
         check_same_stores(&job, &twin);
-        sftn_stepper_run(s, 0.05);
-        sftn_stepper_run(t, 0.05);
+        CHECK_OK(sftn_stepper_run(s, 0.05, &err), &err);
+        CHECK_OK(sftn_stepper_run(t, 0.05, &err), &err);
         check_same_stores(&job, &twin);
     }
     sftn_stepper_free(s);

@@ -6,6 +6,7 @@
 #include "train/small.h"
 
 #include <math.h>
+#include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,6 +132,46 @@ TEST(a_prediction_is_a_distribution)
         sum += (double)p[i];
     }
     CHECK_NEAR(sum, 1.0, 1e-5);
+    sftn_network_free(&net);
+    sftn_dataset_close(data);
+}
+
+static sftn_status measure(const sftn_network *net, const sftn_dataset *data, int how,
+                           sftn_error *err)
+{
+    const sftn_plan_options plan = {0};
+    sftn_similarity similarity;
+    sftn_scores scores;
+    float p[10];
+    int label;
+
+    if (how == 0)
+        return sftn_evaluate(net, data, SFTN_TEST, &plan, &scores, err);
+    if (how == 1)
+        return sftn_compare(net, net, data, SFTN_TEST, &plan, &similarity, err);
+    return sftn_predict(net, sftn_dataset_record(data, SFTN_TEST, 0, &label), &plan, p, err);
+}
+
+/* The first computation packs weights, the last makes logits. */
+TEST(a_measurement_whose_plan_fails_says_so)
+{
+    sftn_network net = trained("fails", 1);
+    sftn_dataset *data = small_data(0, 0);
+    sftn_error err = {0};
+
+    for (int how = 0; how < 3; how++) {
+        long last;
+
+        test_fail_computation(0, 0);
+        CHECK_OK(measure(&net, data, how, &err), &err);
+        last = test_computations();
+        test_fail_computation(1, dnnl_runtime_error);
+        CHECK_FAILS(measure(&net, data, how, &err), SFTN_ERR_BACKEND, &err, "frozen step ");
+        test_fail_computation(last, dnnl_runtime_error);
+        CHECK_FAILS(measure(&net, data, how, &err), SFTN_ERR_BACKEND, &err,
+                    "' failed: runtime_error");
+        CHECK(strncmp(err.text, "step ", 5) == 0);
+    }
     sftn_network_free(&net);
     sftn_dataset_close(data);
 }

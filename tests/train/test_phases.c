@@ -416,6 +416,38 @@ TEST(a_phase_sees_what_the_one_before_has_trained)
     CHECK(term[0] > term[1] * 1.0001 || term[0] < term[1] * 0.9999);
 }
 
+/* As a phase begins, what is frozen from there on is computed: here after the first's two epochs. */
+TEST(a_plan_that_fails_where_phases_meet_ends_the_run_and_it_resumes_bit_exactly)
+{
+    static const char *const dir[] = {"unentered", "entered"};
+    sftn_dataset *data = small_data(0, 0);
+
+    for (int i = 0; i < 3; i++) {
+        sftn_job job = make_job(&ft);
+        sftn_train_options o = make_options(&ft, dir[i / 2]);
+        small_fault fault = {.after = i == 0 ? 6 : -1, .n = 1};
+        const sftn_train_hooks hooks = small_fault_hooks(&fault);
+        sftn_error err = {0};
+        sftn_train_result r;
+        sftn_status status;
+
+        o.plan.no_winograd = true; /* the weights are oneDNN's to pack */
+        o.resume = i == 1;
+        status = sftn_train(&job, data, &o, &hooks, &r, &err);
+        if (i == 0) {
+            CHECK_FAILS(status, SFTN_ERR_BACKEND, &err, "frozen step ");
+            CHECK_INT(small_epochs_saved(dir[0]), 1);
+        } else {
+            CHECK_OK(status, &err);
+        }
+        sftn_job_free(&job);
+    }
+    small_check_same(dir[0], dir[1], "checkpoint.safetensors");
+    small_check_same(dir[0], dir[1], "model.safetensors");
+    small_check_same_log(dir[0], dir[1]);
+    sftn_dataset_close(data);
+}
+
 TEST(momentum_and_averages_begin_anew_where_phases_meet)
 {
     char path[512];

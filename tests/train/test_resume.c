@@ -195,6 +195,45 @@ TEST(a_run_saves_in_mid_epoch_and_goes_on_from_there_after_a_crash)
     sftn_dataset_close(data);
 }
 
+/* ---- a plan that fails ---- */
+
+/* Train until a computation fails, then resume; the first epoch is all that was saved. */
+static void check_failure(const sftn_dataset *data, const char *dir, const char *whole,
+                          int64_t after, const char *said)
+{
+    sftn_job job = small_student(NULL);
+    sftn_train_options o = small_options(dir);
+    small_fault fault = {.after = after, .n = 1};
+    const sftn_train_hooks hooks = small_fault_hooks(&fault);
+    sftn_error err = {0};
+    sftn_train_result r;
+
+    CHECK_FAILS(sftn_train(&job, data, &o, &hooks, &r, &err), SFTN_ERR_BACKEND, &err, said);
+    CHECK_CONTAINS(err.text, "' failed: out_of_memory");
+    sftn_job_free(&job);
+    CHECK_INT(small_epochs_saved(dir), 1);
+    o.resume = true;
+    job = small_student(NULL);
+    CHECK_INT(small_train(&job, data, &o).steps, 3);
+    sftn_job_free(&job);
+    small_check_same(dir, whole, "checkpoint.safetensors");
+    small_check_same(dir, whole, "model.safetensors");
+    small_check_same_log(dir, whole);
+}
+
+TEST(a_run_whose_plan_fails_says_where_and_resumes_bit_exactly)
+{
+    sftn_dataset *data = small_data(0, 0);
+    sftn_job job = small_student(NULL);
+    sftn_train_options o = small_options("unfailing");
+
+    small_train(&job, data, &o);
+    sftn_job_free(&job);
+    check_failure(data, "failed-step", "unfailing", 4, "epoch 2, batch 2: step ");
+    check_failure(data, "failed-test", "unfailing", 6, "step ");
+    sftn_dataset_close(data);
+}
+
 TEST(a_checkpoint_says_how_many_threads_computed_it)
 {
     sftn_dataset *data = small_data(32, 0);

@@ -322,6 +322,66 @@ TEST(a_job_that_fails_is_left_and_the_others_go_on)
     sftn_dataset_close(data);
 }
 
+static sftn_status train_with_fault(group *g, const sftn_dataset *data, small_fault fault,
+                                    sftn_error *err)
+{
+    const sftn_train_hooks hooks = small_fault_hooks(&fault);
+
+    return sftn_train_together(g->member, MEMBERS, data, &hooks, err);
+}
+
+/* In the second epoch, whose first step job 0 has made. */
+TEST(a_job_whose_plan_fails_is_left_and_resumes_to_the_same_bytes)
+{
+    sftn_dataset *data = small_data(0, 0);
+    sftn_error err = {0};
+    group g;
+
+    group_open(&g, data, "broken", SFTN_FLOAT32);
+    CHECK_FAILS(train_with_fault(&g, data, (small_fault){.member = 0, .after = 4, .n = 1}, &err),
+                SFTN_ERR_BACKEND, &err, "1 of 4 runs failed; the first was ");
+    CHECK_CONTAINS(err.text, "broken1: epoch 2, batch 1: step ");
+    CHECK_CONTAINS(err.text, "' failed: out_of_memory");
+    for (int i = 0; i < MEMBERS; i++) {
+        CHECK_INT(g.member[i].error.status, i == 1 ? SFTN_ERR_BACKEND : SFTN_OK);
+        if (i != 1)
+            check_same(data, "broken", i, SFTN_FLOAT32);
+    }
+    group_close(&g);
+    group_open(&g, data, "broken", SFTN_FLOAT32);
+    resume_all(&g);
+    CHECK_OK(train_until(&g, data, 0, &err), &err);
+    CHECK_INT(g.member[1].result.steps, 6);
+    check_same(data, "broken", 1, SFTN_FLOAT32);
+    group_close(&g);
+    sftn_dataset_close(data);
+}
+
+/* The computation after the last job's step is the guide's first of the next batch. */
+TEST(a_guide_that_fails_ends_all_jobs_and_they_resume_to_the_same_bytes)
+{
+    sftn_dataset *data = small_data(0, 0);
+    sftn_error err = {0};
+    group g;
+
+    group_open(&g, data, "guideless", SFTN_FLOAT32);
+    CHECK_FAILS(train_with_fault(&g, data, (small_fault){.member = 3, .after = 4, .n = 1}, &err),
+                SFTN_ERR_BACKEND, &err, "4 of 4 runs failed; the first was ");
+    for (int i = 0; i < MEMBERS; i++) {
+        CHECK_INT(g.member[i].error.status, SFTN_ERR_BACKEND);
+        CHECK_CONTAINS(g.member[i].error.text, "epoch 2, batch 2: step ");
+        CHECK_CONTAINS(g.member[i].error.text, "teacher");
+    }
+    group_close(&g);
+    group_open(&g, data, "guideless", SFTN_FLOAT32);
+    resume_all(&g);
+    CHECK_OK(train_until(&g, data, 0, &err), &err);
+    for (int i = 0; i < MEMBERS; i++)
+        check_same(data, "guideless", i, SFTN_FLOAT32);
+    group_close(&g);
+    sftn_dataset_close(data);
+}
+
 /* clang-format off */
 static void set_batch(sftn_train_options *o) { o->batch = 16; }
 static void set_seed(sftn_train_options *o) { o->seed = 7; }

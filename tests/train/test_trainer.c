@@ -273,10 +273,10 @@ TEST(a_stepper_learns_the_batch_it_is_given)
         image[i] = (float)((i * 37 + i / 3072 * 11) % 100) / 50.0f - 1.0f;
     CHECK_OK(sftn_plan_write_float(plan, "image", image, &err), &err);
     CHECK_OK(sftn_plan_write_float(plan, "labels", labels, &err), &err);
-    sftn_stepper_run(s, 0.05);
+    CHECK_OK(sftn_stepper_run(s, 0.05, &err), &err);
     CHECK_OK(sftn_plan_read(plan, "loss", &first, &err), &err);
     for (int i = 0; i < 10; i++)
-        sftn_stepper_run(s, 0.05);
+        CHECK_OK(sftn_stepper_run(s, 0.05, &err), &err);
     CHECK_OK(sftn_plan_read(plan, "loss", &last, &err), &err);
     CHECK_OK(sftn_plan_read_float(plan, "logits", logits, &err), &err);
     CHECK(last < first);

@@ -162,7 +162,7 @@ TEST(a_stepper_is_past_every_warmup)
     for (int i = 0; i < 2; i++) {
         double ce, dkd;
 
-        sftn_stepper_run(s, 0.0);
+        CHECK_OK(sftn_stepper_run(s, 0.0, &err), &err);
         CHECK_OK(sftn_plan_read(plan, "loss", &loss[i], &err), &err);
         CHECK_OK(sftn_plan_read(plan, "term0", &ce, &err), &err);
         CHECK_OK(sftn_plan_read(plan, "term1", &dkd, &err), &err);

@@ -11,6 +11,7 @@
 #include "backend/cpu/dnnl_common.h"
 
 #include <oneapi/dnnl/dnnl.h>
+#include <oneapi/dnnl/dnnl_debug.h>
 
 #if DNNL_VERSION_MAJOR >= 3
 #define SFTN_MD(m) (m)

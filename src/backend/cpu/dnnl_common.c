@@ -184,24 +184,28 @@ void sftn_dnnl_end(int before)
         omp_set_num_threads(before);
 }
 
-static void run(void *state, void *const *in, void *const *out, void *workspace)
+static const char *run(void *state, void *const *in, void *const *out, void *workspace)
 {
     dnnl_kernel *k = state;
     const int before = sftn_dnnl_begin();
+    dnnl_status_t status = dnnl_success;
 
-    for (int i = 0; i < k->nargs; i++) {
+    for (int i = 0; i < k->nargs && status == dnnl_success; i++) {
         void *p = workspace;
 
         if (k->index[i] >= 0)
             p = k->role[i] == SFTN_DNNL_IN ? in[k->index[i]] : out[k->index[i]];
         if (p != k->bound[i]) {
-            dnnl_memory_set_data_handle(k->arg[i].memory, p);
-            k->bound[i] = p;
+            status = dnnl_memory_set_data_handle(k->arg[i].memory, p);
+            k->bound[i] = status == dnnl_success ? p : NULL;
         }
     }
-    dnnl_primitive_execute(k->primitive, k->stream, k->nargs, k->arg);
-    dnnl_stream_wait(k->stream);
+    if (status == dnnl_success)
+        status = dnnl_primitive_execute(k->primitive, k->stream, k->nargs, k->arg);
+    if (status == dnnl_success)
+        status = dnnl_stream_wait(k->stream);
     sftn_dnnl_end(before);
+    return status == dnnl_success ? NULL : dnnl_status2str(status);
 }
 
 static void destroy(void *state)

@@ -8,6 +8,11 @@
 
 #include <stdlib.h>
 
+typedef struct split_part {
+    sftn_kernel kernel;
+    const char *why; /* its last run failed; NULL: it did not */
+} split_part;
+
 typedef struct split {
     int threads, parts;
     int64_t units;
@@ -15,11 +20,11 @@ typedef struct split {
     size_t summand, scratch; /* bytes of one part's, multiples of 64 */
     int64_t count;           /* floats of a summand, packing included */
     char name[80];
-    sftn_kernel part[];
+    split_part part[];
 } split;
 
 typedef struct split_run {
-    const split *s;
+    split *s;
     void *const *in, *const *out;
     char *summands, *scratch;
 } split_run;
@@ -27,7 +32,8 @@ typedef struct split_run {
 static void run_part(void *ctx, int64_t p)
 {
     const split_run *r = ctx;
-    const split *s = r->s;
+    split *s = r->s;
+    split_part *part = &s->part[p];
     const size_t first = (size_t)(s->units * p / s->parts);
     void *const in[] = {(char *)r->in[0] + first * s->in_step[0],
                         (char *)r->in[1] + first * s->in_step[1]};
@@ -35,7 +41,8 @@ static void run_part(void *ctx, int64_t p)
 
     if (s->out_step == 0 && p > 0)
         out = r->summands + (size_t)(p - 1) * s->summand;
-    s->part[p].run(s->part[p].state, in, &out, r->scratch + (size_t)p * s->scratch);
+    part->why =
+        part->kernel.run(part->kernel.state, in, &out, r->scratch + (size_t)p * s->scratch);
 }
 
 static void add_summands(void *ctx, int64_t first, int64_t last, int part)
@@ -52,15 +59,20 @@ static void add_summands(void *ctx, int64_t first, int64_t last, int part)
     }
 }
 
-static void run(void *state, void *const *in, void *const *out, void *workspace)
+/* Every part is tried; the first in order that fails speaks for all. */
+static const char *run(void *state, void *const *in, void *const *out, void *workspace)
 {
-    const split *s = state;
+    split *s = state;
     char *const summands = workspace;
     split_run r = {s, in, out, summands, summands + (size_t)(s->parts - 1) * s->summand};
 
     sftn_parallel(s->threads, s->parts, run_part, &r);
+    for (int p = 0; p < s->parts; p++)
+        if (s->part[p].why != NULL)
+            return s->part[p].why;
     if (s->out_step == 0)
         sftn_cpu_parallel(s->threads, s->count, 16, s->count * s->parts, add_summands, &r);
+    return NULL;
 }
 
 static void destroy(void *state)
@@ -68,8 +80,8 @@ static void destroy(void *state)
     split *s = state;
 
     for (int p = 0; p < s->parts; p++)
-        if (s->part[p].destroy != NULL)
-            s->part[p].destroy(s->part[p].state);
+        if (s->part[p].kernel.destroy != NULL)
+            s->part[p].kernel.destroy(s->part[p].kernel.state);
     free(s);
 }
 
@@ -111,16 +123,16 @@ sftn_status sftn_dnnl_split(sftn_dnnl *d, const sftn_dnnl_work *w, sftn_kernel *
         const int64_t units = s->units * (p + 1) / s->parts - s->units * p / s->parts;
         const sftn_dnnl_part *part = units == large ? &w->large : &w->small;
         const sftn_status status = sftn_dnnl_kernel(d, p, part->pd, w->name, part->arg,
-                                                    SFTN_DNNL_ARGS, &s->part[p], err);
+                                                    SFTN_DNNL_ARGS, &s->part[p].kernel, err);
 
         if (status != SFTN_OK) {
             destroy(s);
             return status;
         }
-        if (aligned(s->part[p].workspace) > s->scratch)
-            s->scratch = aligned(s->part[p].workspace);
+        if (aligned(s->part[p].kernel.workspace) > s->scratch)
+            s->scratch = aligned(s->part[p].kernel.workspace);
     }
-    snprintf(s->name, sizeof s->name, "%s, %d parts", s->part[0].name, s->parts);
+    snprintf(s->name, sizeof s->name, "%s, %d parts", s->part[0].kernel.name, s->parts);
     *kernel = (sftn_kernel){
         .name = s->name,
         .state = s,

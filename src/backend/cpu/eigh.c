@@ -207,13 +207,14 @@ static void eigh_part(void *ctx, int64_t first, int64_t last, int thread)
     }
 }
 
-static void eigh_run(void *state, void *const *in, void *const *out, void *workspace)
+static const char *eigh_run(void *state, void *const *in, void *const *out, void *workspace)
 {
     const eigh_kernel *k = state;
     eigh_call call = {k, in[0], out[0], out[1], workspace};
 
     sftn_cpu_parallel(k->cpu->threads, k->batch, 1, k->batch * k->n * k->n * k->n, eigh_part,
                       &call);
+    return NULL;
 }
 
 sftn_status sftn_cpu_eigh(sftn_cpu *cpu, sftn_kernel_request *r, sftn_kernel *kernel,

@@ -14,7 +14,7 @@ typedef struct labels_call {
     float *y;
 } labels_call;
 
-static void one_hot_run(void *state, void *const *in, void *const *out, void *workspace)
+static const char *one_hot_run(void *state, void *const *in, void *const *out, void *workspace)
 {
     const labels_kernel *k = state;
     const float *labels = in[0];
@@ -24,13 +24,14 @@ static void one_hot_run(void *state, void *const *in, void *const *out, void *wo
     for (int64_t r = 0; r < k->rows; r++)
         for (int64_t j = 0; j < k->c; j++)
             y[r * k->c + j] = labels[r] == (float)j ? 1.0f : 0.0f;
+    return NULL;
 }
 
 /*
  * A label outside 0 .. c - 1 is ranked after every class; NaN is ranked before every number, so a
  * network that has diverged does not count as right.
  */
-static void rank_run(void *state, void *const *in, void *const *out, void *workspace)
+static const char *rank_run(void *state, void *const *in, void *const *out, void *workspace)
 {
     const labels_kernel *k = state;
     const float *labels = in[1];
@@ -48,6 +49,7 @@ static void rank_run(void *state, void *const *in, void *const *out, void *works
                                  !(x[j] < x[label] || (x[j] == x[label] && j > label)));
         y[r] = (float)before;
     }
+    return NULL;
 }
 
 static void argmax_part(void *ctx, int64_t first, int64_t last, int thread)
@@ -65,13 +67,14 @@ static void argmax_part(void *ctx, int64_t first, int64_t last, int thread)
     }
 }
 
-static void argmax_run(void *state, void *const *in, void *const *out, void *workspace)
+static const char *argmax_run(void *state, void *const *in, void *const *out, void *workspace)
 {
     const labels_kernel *k = state;
     labels_call call = {k, in[0], NULL, out[0]};
 
     (void)workspace;
     sftn_cpu_parallel(k->cpu->threads, k->rows, 16, k->rows * k->c, argmax_part, &call);
+    return NULL;
 }
 
 /* with_classes: the value whose channels are the classes. */

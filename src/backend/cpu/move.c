@@ -81,7 +81,7 @@ typedef struct move_kernel {
     } part[SFTN_MAX_IN];
 } move_kernel;
 
-static void move_run(void *state, void *const *in, void *const *out, void *workspace)
+static const char *move_run(void *state, void *const *in, void *const *out, void *workspace)
 {
     const move_kernel *k = state;
 
@@ -92,6 +92,7 @@ static void move_run(void *state, void *const *in, void *const *out, void *works
         sftn_cpu_move_run(k->cpu, &k->part[i].move,
                           (const char *)in[k->part[i].in] + k->part[i].src_offset,
                           (char *)out[0] + k->part[i].dst_offset);
+    return NULL;
 }
 
 static move_kernel *new_move(sftn_cpu *cpu, const sftn_desc *dst, const char *name,

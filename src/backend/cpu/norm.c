@@ -74,7 +74,7 @@ static void rough_mean(const norm_kernel *k, const void *x, double *sum, float *
         center[j] = (float)(sum[j] / (double)probes);
 }
 
-static void moments_run(void *state, void *const *in, void *const *out, void *workspace)
+static const char *moments_run(void *state, void *const *in, void *const *out, void *workspace)
 {
     const norm_kernel *k = state;
     float *center = (float *)((char *)workspace + k->center), *mean = out[0], *var = out[1];
@@ -91,9 +91,11 @@ static void moments_run(void *state, void *const *in, void *const *out, void *wo
         mean[j] = (float)((double)center[j] + shift);
         var[j] = (float)(v > 0.0 || isnan(v) ? v : 0.0);
     }
+    return NULL;
 }
 
-static void batch_norm_sums_run(void *state, void *const *in, void *const *out, void *workspace)
+static const char *batch_norm_sums_run(void *state, void *const *in, void *const *out,
+                                       void *workspace)
 {
     const norm_kernel *k = state;
     const float *rstd = in[3];
@@ -106,6 +108,7 @@ static void batch_norm_sums_run(void *state, void *const *in, void *const *out, 
         sum[j] = (float)call.partial[j];
         sum_xhat[j] = (float)(call.partial[k->c + j] * (double)rstd[j]);
     }
+    return NULL;
 }
 
 static sftn_status make_norm(sftn_cpu *cpu, sftn_kernel_request *r, sftn_kernel *kernel,

@@ -75,7 +75,7 @@ static void pointwise_part(void *ctx, int64_t first, int64_t last, int thread)
                             c->scratch + (size_t)thread * (size_t)(g->nslots * g->tile));
 }
 
-static void pointwise_run(void *state, void *const *in, void *const *out, void *workspace)
+static const char *pointwise_run(void *state, void *const *in, void *const *out, void *workspace)
 {
     const pointwise_kernel *k = state;
     const sftn_pw_program *g = &k->program;
@@ -86,6 +86,7 @@ static void pointwise_run(void *state, void *const *in, void *const *out, void *
             k->cpu->k->expand(g, i, in[i], call.expanded + g->operand[i].expanded);
     sftn_cpu_parallel(k->cpu->threads, g->count, UNIT, g->count * (g->nsteps + 1) / 2,
                       pointwise_part, &call);
+    return NULL;
 }
 
 static sftn_status make(sftn_cpu *cpu, sftn_kernel_request *r, const sftn_fused_attr *attr,

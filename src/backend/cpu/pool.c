@@ -38,7 +38,7 @@ static void pool_part(void *ctx, int64_t first, int64_t last, int thread)
     }
 }
 
-static void pool_run(void *state, void *const *in, void *const *out, void *workspace)
+static const char *pool_run(void *state, void *const *in, void *const *out, void *workspace)
 {
     const pool_kernel *k = state;
     pool_call call = {.k = k, .src = in[0], .dst = out[0]};
@@ -46,6 +46,7 @@ static void pool_run(void *state, void *const *in, void *const *out, void *works
     (void)workspace;
     sftn_cpu_parallel(k->cpu->threads, k->images * k->rows, 1,
                       k->images * k->map.h * k->map.w * k->map.c, pool_part, &call);
+    return NULL;
 }
 
 static void max_grad_part(void *ctx, int64_t first, int64_t last, int thread)
@@ -66,13 +67,14 @@ static void max_grad_part(void *ctx, int64_t first, int64_t last, int thread)
     }
 }
 
-static void max_grad_run(void *state, void *const *in, void *const *out, void *workspace)
+static const char *max_grad_run(void *state, void *const *in, void *const *out, void *workspace)
 {
     const pool_kernel *k = state;
     pool_call call = {.k = k, .src = in[1], .dst = out[0], .x = in[0], .which = workspace};
 
     sftn_cpu_parallel(k->cpu->threads, k->images, 1, k->images * k->map.h * k->map.w * k->map.c,
                       max_grad_part, &call);
+    return NULL;
 }
 
 static void pool_destroy(void *state)

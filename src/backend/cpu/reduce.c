@@ -179,7 +179,7 @@ static void lines_part(void *ctx, int64_t first, int64_t last, int thread)
         k->cpu->k->sum_lines(x, k->bf16, last - first, k->count_r, c->y + first);
 }
 
-static void reduce_run(void *state, void *const *in, void *const *out, void *workspace)
+static const char *reduce_run(void *state, void *const *in, void *const *out, void *workspace)
 {
     const reduce_kernel *k = state;
     const int64_t work = k->results * k->count_s * k->count_r;
@@ -187,10 +187,11 @@ static void reduce_run(void *state, void *const *in, void *const *out, void *wor
 
     if (k->lines) {
         sftn_cpu_parallel(k->cpu->threads, k->rows, 16, work, lines_part, &call);
-        return;
+        return NULL;
     }
     sftn_cpu_parallel(k->cpu->threads, k->rows * k->parts, 1, work, reduce_part, &call);
     sftn_cpu_parallel(k->cpu->threads, k->results, 16, k->results * k->parts, join_part, &call);
+    return NULL;
 }
 
 static sftn_status make_reduce(sftn_cpu *cpu, sftn_kernel_request *r, bool maximum,

@@ -37,13 +37,14 @@ static void product_part(void *ctx, int64_t first, int64_t last, int thread)
     }
 }
 
-static void product_run(void *state, void *const *in, void *const *out, void *workspace)
+static const char *product_run(void *state, void *const *in, void *const *out, void *workspace)
 {
     const rows_kernel *k = state;
     rows_call call = {k, {in[0], in[1], in[2]}, out[0]};
 
     (void)workspace;
     sftn_cpu_parallel(k->cpu->threads, k->n, 1, k->n * k->count * k->width, product_part, &call);
+    return NULL;
 }
 
 static void copy_part(void *ctx, int64_t first, int64_t last, int thread)
@@ -54,7 +55,7 @@ static void copy_part(void *ctx, int64_t first, int64_t last, int thread)
     memcpy(c->y + first, c->in[0] + first, (size_t)(last - first) * sizeof *c->y);
 }
 
-static void replace_run(void *state, void *const *in, void *const *out, void *workspace)
+static const char *replace_run(void *state, void *const *in, void *const *out, void *workspace)
 {
     const rows_kernel *k = state;
     rows_call call = {k, {in[0], in[1], in[2]}, out[0]};
@@ -67,6 +68,7 @@ static void replace_run(void *state, void *const *in, void *const *out, void *wo
         if (call.in[1][i] >= 0.0f && call.in[1][i] < (float)k->records)
             memcpy(call.y + (int64_t)call.in[1][i] * k->width, call.in[2] + i * k->width,
                    (size_t)k->width * sizeof *call.y);
+    return NULL;
 }
 
 /* The row is drawn as whole numbers in the place of the floats that it becomes. */
@@ -90,13 +92,14 @@ static void draws_part(void *ctx, int64_t first, int64_t last, int thread)
     }
 }
 
-static void draws_run(void *state, void *const *in, void *const *out, void *workspace)
+static const char *draws_run(void *state, void *const *in, void *const *out, void *workspace)
 {
     const rows_kernel *k = state;
     rows_call call = {k, {in[0], in[1], NULL}, out[0]};
 
     (void)workspace;
     sftn_cpu_parallel(k->cpu->threads, k->n, 1, k->n * k->count, draws_part, &call);
+    return NULL;
 }
 
 static rows_kernel *new_rows(sftn_cpu *cpu, sftn_kernel_request *r, sftn_kernel *kernel)

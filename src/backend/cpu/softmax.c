@@ -25,13 +25,14 @@ static void softmax_part(void *ctx, int64_t first, int64_t last, int thread)
                        k->logarithm, call->y + first * k->c);
 }
 
-static void softmax_run(void *state, void *const *in, void *const *out, void *workspace)
+static const char *softmax_run(void *state, void *const *in, void *const *out, void *workspace)
 {
     const softmax_kernel *k = state;
     softmax_call call = {k, in[0], out[0]};
 
     (void)workspace;
     sftn_cpu_parallel(k->cpu->threads, k->rows, 1, 4 * k->rows * k->c, softmax_part, &call);
+    return NULL;
 }
 
 static sftn_status make_softmax(sftn_cpu *cpu, sftn_kernel_request *r, bool logarithm,

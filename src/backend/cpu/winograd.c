@@ -120,7 +120,7 @@ static void pack_body(void *ctx, int64_t first, int64_t last, int thread)
     r->k->k->weights(&r->k->m, r->in[0], r->k->turned, r->out, first, last);
 }
 
-static void pack_run(void *state, void *const *in, void *const *out, void *workspace)
+static const char *pack_run(void *state, void *const *in, void *const *out, void *workspace)
 {
     const winograd_kernel *k = state;
     winograd_run r = {.k = k, .in = {in[0]}, .out = out[0]};
@@ -128,6 +128,7 @@ static void pack_run(void *state, void *const *in, void *const *out, void *works
     (void)workspace;
     sftn_cpu_parallel(k->cpu->threads, k->m.k, SFTN_WINOGRAD_CHANNELS, k->m.c * k->m.k * 9,
                       pack_body, &r);
+    return NULL;
 }
 
 static sftn_status pack(sftn_cpu *cpu, const sftn_desc *src, const sftn_desc *dst,
@@ -181,12 +182,13 @@ static void conv_body(void *ctx, int64_t first, int64_t last, int thread)
                   r->workspace + (size_t)thread * r->k->scratch);
 }
 
-static void conv_run(void *state, void *const *in, void *const *out, void *workspace)
+static const char *conv_run(void *state, void *const *in, void *const *out, void *workspace)
 {
     const winograd_kernel *k = state;
     winograd_run r = {.k = k, .in = {in[0], in[1]}, .out = out[0], .workspace = workspace};
 
     sftn_cpu_parallel(k->cpu->threads, k->tile_rows, k->m.rows, INT64_MAX, conv_body, &r);
+    return NULL;
 }
 
 static sftn_status make_conv(sftn_cpu *cpu, const sftn_conv *c, sftn_kernel *kernel,
@@ -234,7 +236,7 @@ static void grad_body(void *ctx, int64_t first, int64_t last, int thread)
                          first, last);
 }
 
-static void weight_run(void *state, void *const *in, void *const *out, void *workspace)
+static const char *weight_run(void *state, void *const *in, void *const *out, void *workspace)
 {
     const winograd_kernel *k = state;
     winograd_run r = {.k = k, .in = {in[0], in[1]}, .out = out[0], .workspace = workspace};
@@ -242,6 +244,7 @@ static void weight_run(void *state, void *const *in, void *const *out, void *wor
     sftn_cpu_parallel(k->parts, k->tile_rows, k->m.rows, INT64_MAX, sums_body, &r);
     sftn_cpu_parallel(k->cpu->threads, k->m.k, 1, (int64_t)sftn_winograd_sums(&k->m), grad_body,
                       &r);
+    return NULL;
 }
 
 static sftn_status make_weight(sftn_cpu *cpu, const sftn_conv *c, sftn_kernel *kernel,

@@ -32,7 +32,7 @@ static sftn_layout ref_input_layout(void *state, const sftn_type *type)
     return SFTN_NCHW;
 }
 
-static void ref_run(void *state, void *const *in, void *const *out, void *workspace)
+static const char *ref_run(void *state, void *const *in, void *const *out, void *workspace)
 {
     ref_kernel *k = state;
 
@@ -42,6 +42,7 @@ static void ref_run(void *state, void *const *in, void *const *out, void *worksp
     for (int i = 0; i < k->args.nout; i++)
         k->args.out[i] = out[i];
     k->ref(&k->args);
+    return NULL;
 }
 
 static sftn_status ref_kernel_new(void *state, sftn_kernel_request *request, sftn_kernel *kernel,
@@ -74,7 +75,7 @@ typedef struct ref_convert {
     sftn_dtype src, dst;
 } ref_convert;
 
-static void ref_convert_run(void *state, void *const *in, void *const *out, void *workspace)
+static const char *ref_convert_run(void *state, void *const *in, void *const *out, void *workspace)
 {
     const ref_convert *c = state;
 
@@ -87,6 +88,7 @@ static void ref_convert_run(void *state, void *const *in, void *const *out, void
     else
         for (int64_t i = 0; i < c->count; i++)
             ((double *)out[0])[i] = (double)((const float *)in[0])[i];
+    return NULL;
 }
 
 /* Parameters are float32 outside: between those and doubles is all a plan needs here. */

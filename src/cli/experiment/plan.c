@@ -101,28 +101,46 @@ typedef struct rate {
 } rate;
 
 /* The shortest of a few runs. */
-static double fastest(void (*run)(void *), void *ctx)
+static sftn_status fastest(sftn_status (*run)(void *, sftn_error *), void *ctx, double *best,
+                           sftn_error *err)
 {
-    double best = -1.0;
+    sftn_status status = SFTN_OK;
 
-    for (int i = 0; i < TIMED_STEPS; i++) {
+    *best = -1.0;
+    for (int i = 0; i < TIMED_STEPS && !status; i++) {
         const double begin = cli_now();
 
-        run(ctx);
-        if (best < 0.0 || cli_now() - begin < best)
-            best = cli_now() - begin;
+        status = run(ctx, err);
+        if (*best < 0.0 || cli_now() - begin < *best)
+            *best = cli_now() - begin;
     }
-    return best;
+    return status;
 }
 
-static void run_step(void *w)
+static sftn_status run_step(void *w, sftn_error *err)
 {
-    cli_workload_run(w);
+    return cli_workload_run(w, err);
 }
 
-static void run_plan(void *plan)
+static sftn_status run_plan(void *plan, sftn_error *err)
 {
-    sftn_plan_run(plan);
+    return sftn_plan_run(plan, err);
+}
+
+static bool time_workload(cli_workload *w, rate *r)
+{
+    sftn_plan *guide = sftn_stepper_guide_plan(w->stepper);
+    sftn_error err = {0};
+
+    *r = (rate){.phases = 0.0};
+    if (fastest(run_step, w, &r->step_s, &err) ||
+        (guide && fastest(run_plan, guide, &r->guide_s, &err))) {
+        cli_fail(&err);
+        return false;
+    }
+    for (int i = 0; i < w->job.nphases; i++)
+        r->phases += w->job.phase[i].schedule.epochs;
+    return true;
 }
 
 static bool time_steps(const cells *all, const cell *c, rate *r)
@@ -143,16 +161,8 @@ static bool time_steps(const cells *all, const cell *c, rate *r)
         .image_size = d->size,
     };
 
-    ok = ok && cli_workload_new(&t.args, &o, &t.methods, &t.scheme, &plan, &w, &code);
-    if (ok) {
-        r->step_s = fastest(run_step, &w);
-        r->guide_s = sftn_stepper_guide_plan(w.stepper)
-                         ? fastest(run_plan, sftn_stepper_guide_plan(w.stepper))
-                         : 0.0;
-        r->phases = 0.0;
-        for (int i = 0; i < w.job.nphases; i++)
-            r->phases += w.job.phase[i].schedule.epochs;
-    }
+    ok = ok && cli_workload_new(&t.args, &o, &t.methods, &t.scheme, &plan, &w, &code) &&
+         time_workload(&w, r);
     cli_workload_free(&w);
     cli_args_free(&t.args);
     return ok;

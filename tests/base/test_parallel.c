@@ -93,7 +93,7 @@ TEST(several_threads_have_work_done_at_once)
 /* Both of two parts wait for each other, so that a helper must execute one. */
 typedef struct meeting {
     pthread_t caller;
-    atomic_int here;
+    atomic_int here, done;
     sigset_t blocked;
 } meeting;
 
@@ -107,6 +107,17 @@ static void meet(void *ctx, int64_t part)
     atomic_fetch_add(&m->here, 1);
     while (atomic_load(&m->here) < 2)
         usleep(100);
+    if (!pthread_equal(pthread_self(), m->caller))
+        usleep(20000); /* the caller has nothing left to do before the helper */
+    atomic_fetch_add(&m->done, 1);
+}
+
+TEST(the_call_returns_when_the_last_helper_is_done)
+{
+    meeting m = {.caller = pthread_self()};
+
+    sftn_parallel_with(1, 2, meet, &m);
+    CHECK_INT(atomic_load(&m.done), 2);
 }
 
 TEST(helpers_leave_signals_to_the_other_threads)

@@ -201,11 +201,10 @@ sftn_status sftn_run_balance(sftn_run_state *r, const sftn_train_step *s,
     return status;
 }
 
-sftn_status sftn_run_fail_here(const sftn_run_state *r, sftn_status status, sftn_error *err)
+void sftn_run_fail_here(const sftn_run_state *r, sftn_error *err)
 {
     sftn_fail_in(err, "epoch %lld, batch %lld", (long long)r->position.epoch + 1,
                  (long long)r->position.batch + 1);
-    return status;
 }
 
 sftn_status sftn_run_step(sftn_run_state *r, const sftn_train_step *s, const sftn_batch *batch,
@@ -223,8 +222,9 @@ sftn_status sftn_run_step(sftn_run_state *r, const sftn_train_step *s, const sft
     sftn_feed_epoch(&s->feed, r->position.epoch - r->phase_epoch + 1);
     status = sftn_plan_run(s->plan, err);
     if (status)
-        return sftn_run_fail_here(r, status, err);
-    status = sftn_run_observe(r, s, batch->n, err);
+        sftn_run_fail_here(r, err);
+    else
+        status = sftn_run_observe(r, s, batch->n, err);
     if (status)
         return status;
     sftn_optimizer_step(&r->optimizer, lr);

@@ -145,8 +145,8 @@ sftn_status sftn_run_balance(sftn_run_state *r, const sftn_train_step *s,
 /* One step of s, which the batch and the guide have been written for. */
 sftn_status sftn_run_step(sftn_run_state *r, const sftn_train_step *s, const sftn_batch *batch,
                           sftn_error *err);
-/* Put the epoch and batch that the run is at before the text in err; returns status. */
-sftn_status sftn_run_fail_here(const sftn_run_state *r, sftn_status status, sftn_error *err);
+/* Put the epoch and batch that the run is at before the text in err. */
+void sftn_run_fail_here(const sftn_run_state *r, sftn_error *err);
 /* The checkpoint, where steps were made since the last one. */
 sftn_status sftn_run_save(sftn_run_state *r, sftn_error *err);
 /* Measure, log and save; *p is the epoch's record. */

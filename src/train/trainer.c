@@ -246,7 +246,7 @@ static bool takes_part(const sftn_run_state *r, int64_t step)
 }
 
 /* Where the guide fails, all jobs are left: none has its answers. */
-static sftn_status run_guide(course *c, int size, int64_t step, const sftn_batch *batch)
+static void run_guide(course *c, int size, int64_t step, const sftn_batch *batch)
 {
     const sftn_guide *guide = &c->guide[size];
     sftn_error why = {0};
@@ -264,9 +264,8 @@ static sftn_status run_guide(course *c, int size, int64_t step, const sftn_batch
         if (!sftn_run_active(r))
             continue;
         r->error = why;
-        sftn_run_fail_here(r, status, &r->error);
+        sftn_run_fail_here(r, &r->error);
     }
-    return status;
 }
 
 static void report(const course *c, const sftn_progress *p)
@@ -299,8 +298,8 @@ static void run_batch(course *c, int64_t step)
     const int size = batch->n == c->opt->batch ? SFTN_STEP_FULL : SFTN_STEP_PARTIAL;
     const sftn_guide *guide = &c->guide[size];
 
-    if (guide->plan && run_guide(c, size, step, batch))
-        return;
+    if (guide->plan)
+        run_guide(c, size, step, batch);
     for (int i = 0; i < c->n; i++) {
         sftn_run_state *r = &c->run[i];
         const sftn_train_step *s = &sftn_run_steps(r)[size];

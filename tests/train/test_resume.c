@@ -201,7 +201,7 @@ TEST(a_run_saves_in_mid_epoch_and_goes_on_from_there_after_a_crash)
 static void check_failure(const sftn_dataset *data, const char *dir, const char *whole,
                           int64_t after, const char *said)
 {
-    sftn_job job = small_student(NULL);
+    sftn_job job = small_teacher("sftn", "resnet8", NULL);
     sftn_train_options o = small_options(dir);
     small_fault fault = {.after = after, .n = 1};
     const sftn_train_hooks hooks = small_fault_hooks(&fault);
@@ -213,7 +213,7 @@ static void check_failure(const sftn_dataset *data, const char *dir, const char 
     sftn_job_free(&job);
     CHECK_INT(small_epochs_saved(dir), 1);
     o.resume = true;
-    job = small_student(NULL);
+    job = small_teacher("sftn", "resnet8", NULL);
     CHECK_INT(small_train(&job, data, &o).steps, 3);
     sftn_job_free(&job);
     small_check_same(dir, whole, "checkpoint.safetensors");
@@ -224,7 +224,7 @@ static void check_failure(const sftn_dataset *data, const char *dir, const char 
 TEST(a_run_whose_plan_fails_says_where_and_resumes_bit_exactly)
 {
     sftn_dataset *data = small_data(0, 0);
-    sftn_job job = small_student(NULL);
+    sftn_job job = small_teacher("sftn", "resnet8", NULL);
     sftn_train_options o = small_options("unfailing");
 
     small_train(&job, data, &o);

@@ -34,6 +34,7 @@ void test_fail(const char *file, int line, const char *format, ...)
     va_list args;
 
     test_fail_allocation(0);
+    test_fail_computation(0, 0);
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);

@@ -416,7 +416,7 @@ TEST(a_phase_sees_what_the_one_before_has_trained)
     CHECK(term[0] > term[1] * 1.0001 || term[0] < term[1] * 0.9999);
 }
 
-/* As a phase begins, what is frozen from there on is computed: here after the first's two epochs. */
+/* As a phase begins, what is frozen from there on is computed: here after two epochs. */
 TEST(a_plan_that_fails_where_phases_meet_ends_the_run_and_it_resumes_bit_exactly)
 {
     static const char *const dir[] = {"unentered", "entered"};

@@ -120,6 +120,7 @@ TEST(a_step_or_measurement_whose_plan_fails_says_so_and_trains_nothing)
         CHECK_INT(test_computations(), n - 1);
         test_fail_computation(0, 0);
         CHECK(n > 10);
+        test_fail_computation(0, 0);
         memcpy(before, sftn_params_weights(job.params[0]), bytes);
     }
     free(before);

@@ -267,7 +267,7 @@ TEST(jobs_whose_batches_hold_other_views_are_not_trained_together)
         member[i] = (sftn_member){.job = &job[i], .options = &options[i]};
     }
     CHECK_FAILS(sftn_train_together(member, 2, data, NULL, &err), SFTN_ERR_ARGUMENT, &err,
-                "cannot be trained together: 'views' is 1 and 4, turned; ");
+                "their methods take other views of each image (1 and 4, turned)");
     sftn_job_free(&job[1]);
     sftn_job_free(&job[0]);
     sftn_dataset_close(data);
@@ -416,7 +416,7 @@ TEST(a_phase_sees_what_the_one_before_has_trained)
     CHECK(term[0] > term[1] * 1.0001 || term[0] < term[1] * 0.9999);
 }
 
-/* As a phase begins, what is frozen from there on is computed: after two epochs of the first. */
+/* As a phase begins, what is frozen from there on is computed: here after two epochs. */
 TEST(a_plan_that_fails_where_phases_meet_ends_the_run_and_it_resumes_bit_exactly)
 {
     static const char *const dir[] = {"unentered", "entered"};

@@ -23,5 +23,5 @@ plain and friendly are teachers: resnet20 trained by itself, and with branches o
 sets; docs/study.md says when a friendly teacher pays, and when not.
 
 Accuracy by epoch:  $out/plot.png
-To look closer:     $sftn compare $out/teach-* --branches --limit LIMIT
+To look closer:     $sftn compare $out/teach-* --branches --data fashion-mnist --limit 500
 TEXT

@@ -36,6 +36,21 @@ TEST(rows_begin_with_the_record_and_go_on_with_other_classes)
     sftn_draw_table_free(t);
 }
 
+TEST(a_record_that_there_is_not_has_no_draws)
+{
+    sftn_draw_table *t = make_table();
+    const sftn_draws_attr a = {t, COUNT, false, 1};
+    const int64_t records[] = {-1, RECORDS};
+    int32_t row[1 + COUNT];
+
+    for (size_t k = 0; k < SFTN_COUNT(records); k++) {
+        sftn_draw_row(&a, records[k], 5, row);
+        for (int i = 0; i <= COUNT; i++)
+            CHECK_INT(row[i], -1);
+    }
+    sftn_draw_table_free(t);
+}
+
 TEST(as_many_draws_as_there_are_others_take_each_once)
 {
     sftn_draw_table *t = make_table();

@@ -201,21 +201,55 @@ TEST(a_full_disk_leaves_the_last_checkpoint_intact)
     sftn_dataset_close(data);
 }
 
+/* clang-format off */
+static void no_batch(sftn_train_options *o) { o->batch = 0; }
+static void no_epochs(sftn_train_options *o) { o->schedule.epochs = 0; }
+static void rate_below(sftn_train_options *o) { o->schedule.lr = -0.1; }
+static void rate_infinite(sftn_train_options *o) { o->schedule.lr = INFINITY; }
+static void warmup_below(sftn_train_options *o) { o->schedule.warmup = -1.0; }
+static void milestones_below(sftn_train_options *o) { o->schedule.nmilestones = -1; }
+static void milestones_above(sftn_train_options *o) { o->schedule.nmilestones = 1000; }
+static void momentum_below(sftn_train_options *o) { o->momentum = -0.1; }
+static void momentum_one(sftn_train_options *o) { o->momentum = 1.0; }
+static void decay_below(sftn_train_options *o) { o->weight_decay = -1.0; }
+static void clip_below(sftn_train_options *o) { o->clip = -1.0; }
+static void ema_below(sftn_train_options *o) { o->ema = -0.1; }
+static void ema_one(sftn_train_options *o) { o->ema = 1.0; }
+static void nesterov_alone(sftn_train_options *o) { o->nesterov = true; o->momentum = 0.0; }
+/* clang-format on */
+
+static const struct {
+    void (*change)(sftn_train_options *o);
+    const char *text;
+} refused[] = {
+    {no_batch, "0 images a batch"},          {no_epochs, "and 0 epochs"},
+    {rate_below, "learning rate -0.1"},      {rate_infinite, "learning rate inf"},
+    {warmup_below, "warm-up -1"},            {milestones_below, "-1 milestones"},
+    {milestones_above, "and at most"},       {momentum_below, "momentum -0.1"},
+    {momentum_one, "momentum 1"},            {decay_below, "weight decay -1"},
+    {clip_below, "clip -1"},                 {ema_below, "average -0.1"},
+    {ema_one, "average 1"},                  {nesterov_alone, "momentum above 0"},
+};
+
 TEST(options_out_of_range_are_refused)
 {
     sftn_dataset *data = small_data(0, 0);
     sftn_job job = small_teacher("plain", "resnet8", NULL);
-    sftn_train_options o = small_options("refused");
     sftn_error err = {0};
     sftn_train_result r;
 
-    o.momentum = 1.0;
-    CHECK_FAILS(sftn_train(&job, data, &o, NULL, &r, &err), SFTN_ERR_ARGUMENT, &err, "momentum 1");
-    o = small_options("refused");
-    o.batch = 0;
-    CHECK_FAILS(sftn_train(&job, data, &o, NULL, &r, &err), SFTN_ERR_ARGUMENT, &err, "0 images");
-    o = small_options("refused");
+    for (size_t i = 0; i < SFTN_COUNT(refused); i++) {
+        sftn_train_options o = small_options("refused");
+
+        refused[i].change(&o);
+        CHECK_FAILS(sftn_train(&job, data, &o, NULL, &r, &err), SFTN_ERR_ARGUMENT, &err,
+                    refused[i].text);
+    }
     job.classes = 100;
+    CHECK_FAILS(sftn_train(&job, data, &(sftn_train_options){0}, NULL, &r, &err),
+                SFTN_ERR_ARGUMENT, &err, "a run directory");
+    const sftn_train_options o = small_options("refused");
+
     CHECK_FAILS(sftn_train(&job, data, &o, NULL, &r, &err), SFTN_ERR_ARGUMENT, &err,
                 "100 classes, the data set cifar10 has 10");
     CHECK(!exists("refused", "log.jsonl"));

@@ -11,10 +11,10 @@
 
 /* ---- by hand ---- */
 
-/* The answers of one image whose first class has probability p, of two. */
+/* The answers of one image whose first class has probability p, of two; a third is no class. */
 static void add_answer(sftn_answer_sums *s, double p, int label)
 {
-    const double log_p[2] = {log(p), log(1.0 - p)};
+    const double log_p[3] = {log(p), log(1.0 - p), log(0.5)};
 
     sftn_answer_sums_add(s, log_p, p >= 0.5 ? 0 : 1, label);
 }

@@ -144,6 +144,9 @@ static void set_option(cell *c, const char *key, const char *value)
     if (!o) {
         CHECK(add_element(&c->option, c->noptions, sizeof *c->option));
         o = &c->option[c->noptions++];
+    } else {
+        free((char *)(uintptr_t)o->key);
+        free((char *)(uintptr_t)o->value);
     }
     *o = (choice){.key = strdup(key), .value = strdup(value)};
 }

@@ -267,7 +267,7 @@ TEST(jobs_whose_batches_hold_other_views_are_not_trained_together)
         member[i] = (sftn_member){.job = &job[i], .options = &options[i]};
     }
     CHECK_FAILS(sftn_train_together(member, 2, data, NULL, &err), SFTN_ERR_ARGUMENT, &err,
-                "their methods take other views of each image (1 and 4, turned)");
+                "cannot be trained together: 'views' is 1 and 4, turned; ");
     sftn_job_free(&job[1]);
     sftn_job_free(&job[0]);
     sftn_dataset_close(data);

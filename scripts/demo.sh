@@ -15,13 +15,14 @@ out=$(dirname "$sftn")/demo
 
 mkdir -p "$out"
 "$sftn" run experiments/demo.yaml --cache "$out" --results "$out/results.json"
-"$sftn" table "$out/results.json" --group seeds --plot-kind intervals --height 320 --plot "$out/plot.png" >/dev/null
+"$sftn" table "$out/results.json" --group seeds --plot-kind intervals --height 320 \
+    --plot "$out/plot.png" >/dev/null
 friendly=("$out"/teach-*)
 cat <<TEXT
 
-plain and friendly are teachers: resnet20 trained by itself, and with branches of its student. -kd-of-plain and
--kd-of-friendly are resnet8, taught by them. README.md has the same for ten seeds and two instruction
-sets; docs/study.md says when a friendly teacher pays, and when not.
+plain and friendly are teachers: resnet20 trained by itself, and with branches of its student.
+resnet8-kd-of-plain and -of-friendly are students, resnet8, taught by them.  README.md has the same
+for ten seeds and two instruction sets; docs/study.md says what was shown beyond it, and what not.
 
 Test accuracy:   $out/plot.png
 To look closer:  $sftn compare ${friendly[0]} --branches --data fashion-mnist --limit 500

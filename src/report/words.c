@@ -26,8 +26,10 @@ static void add_sentence(sftn_strbuf *out, const sftn_measure_row *row, const sf
         sftn_strbuf_add(out, "%s by %.*f%s", up ? "higher" : "lower", d, fabs(s->mean), unit);
     else
         sftn_strbuf_add(out, "no difference shown, %+.*f%s", d, s->mean, unit);
-    sftn_strbuf_add(out, " (%+.*f to %+.*f), %s with %d of %d seeds\n", d, s->low, d, s->high,
-                    up ? "higher" : "lower", same_side, s->n);
+    sftn_strbuf_add(out, " (%+.*f to %+.*f)", d, s->low, d, s->high);
+    if (s->mean != 0.0)
+        sftn_strbuf_add(out, ", %s with %d of %d seeds", up ? "higher" : "lower", same_side, s->n);
+    sftn_strbuf_add(out, "\n");
 }
 
 static bool has_sentence(const sftn_run_difference *d, int m)

@@ -34,7 +34,7 @@ results() {
 results better.json 5 0.2
 expect 0 "*kd-of-friendly beside kd-of-plain
     test accuracy: higher by 5.20 points (+4.95 to +5.45), higher with 3 of 3 seeds
-    agreement with its teacher: no difference shown, +0.00 points (+0.00 to +0.00), *
+    agreement with its teacher: no difference shown, +0.00 points (+0.00 to +0.00)
     KL(teacher || student): lower by 0.2800 (*), lower with 3 of 3 seeds
 
 friendly beside plain

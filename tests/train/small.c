@@ -168,19 +168,25 @@ sftn_train_result small_train(sftn_job *job, const sftn_dataset *data,
     return result;
 }
 
+const void *small_saved(const char *dir, const char *file, const char *name, sftn_tensors **t)
+{
+    const sftn_array *array;
+    sftn_error err = {0};
+    char path[512];
+
+    snprintf(path, sizeof path, "%s/%s.safetensors", test_temp_path(dir), file);
+    CHECK_OK(sftn_tensors_open(path, t, &err), &err);
+    array = sftn_tensors_find(*t, name);
+    CHECK(array != NULL);
+    return array->data;
+}
+
 int64_t small_epochs_saved(const char *dir)
 {
-    const sftn_array *position;
-    sftn_error err = {0};
     sftn_tensors *t;
-    char path[512];
-    int64_t epochs;
+    const int64_t *position = small_saved(dir, "checkpoint", "run.position", &t);
+    const int64_t epochs = position[0];
 
-    snprintf(path, sizeof path, "%s/checkpoint.safetensors", test_temp_path(dir));
-    CHECK_OK(sftn_tensors_open(path, &t, &err), &err);
-    position = sftn_tensors_find(t, "run.position");
-    CHECK(position != NULL);
-    epochs = ((const int64_t *)position->data)[0];
     sftn_tensors_close(t);
     return epochs;
 }

@@ -4,6 +4,7 @@
 #ifndef SFTN_TEST_TRAIN_SMALL_H
 #define SFTN_TEST_TRAIN_SMALL_H
 
+#include "sftn/tensors.h"
 #include "sftn/train.h"
 
 /* `limit` training records (0: all 70), `validation` of them held out.  Closed by the caller. */
@@ -42,6 +43,8 @@ typedef struct small_fault {
 } small_fault;
 sftn_train_hooks small_fault_hooks(small_fault *f);
 
+/* An array of DIR/FILE.safetensors, which the caller closes by *t. */
+const void *small_saved(const char *dir, const char *file, const char *name, sftn_tensors **t);
 /* The finished epochs of a run's checkpoint. */
 int64_t small_epochs_saved(const char *dir);
 

@@ -180,17 +180,10 @@ static void choose(const sftn_dataset *data, int *most, int *fewer)
 
 static double kept_logit(const char *dir, int class)
 {
-    const sftn_array *bias;
-    sftn_error err = {0};
     sftn_tensors *t;
-    char path[512];
-    double value;
+    const float *bias = small_saved(dir, "best", "fc.bias", &t);
+    const double value = (double)bias[class];
 
-    snprintf(path, sizeof path, "%s/best.safetensors", test_temp_path(dir));
-    CHECK_OK(sftn_tensors_open(path, &t, &err), &err);
-    bias = sftn_tensors_find(t, "fc.bias");
-    CHECK(bias != NULL);
-    value = (double)((const float *)bias->data)[class];
     sftn_tensors_close(t);
     return value;
 }
